@@ -1,0 +1,75 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# Arguments for `make demo` and `make bench`, and for `go test` in `make test`, as in: make test ARGS='-run TestCommit -v'
+ARGS ?=
+
+# Some of kgo's locks are real ones; with this tag they let a virtual-time test (testing/synctest) go on.
+TAGS := synctests
+TOOLS := .bin/.built
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: check
+check: fmt-check vet tidy-check lint vuln ## everything that is checked without running a test
+
+.PHONY: test
+test: servers ## every test with the race detector; installs the servers they need (scripts/servers.sh)
+	CI=true go test -race -tags $(TAGS) -timeout 15m $(ARGS) ./...
+	cd test && CI=true go test -race -tags $(TAGS) -timeout 20m $(ARGS) ./...
+
+.PHONY: mutants
+mutants: ## break the code on purpose, and see the tests catch it
+	go test -tags "$(TAGS) mutants" -count=1 -timeout 30m ./internal/mutants/...
+
+.PHONY: demo
+demo: ## show it at work, with nothing installed
+	go run ./cmd/sluice demo $(ARGS)
+
+.PHONY: bench
+bench: servers ## the same jobs on every peer, side by side
+	cd bench && go run . $(ARGS)
+
+.PHONY: build
+build: ## build the program into .bin/sluice
+	go build -trimpath -o .bin/sluice ./cmd/sluice
+
+.PHONY: fmt
+fmt: ## format the code
+	gofmt -w .
+
+.PHONY: fmt-check
+fmt-check:
+	@files=$$(gofmt -l .); if [[ -n $$files ]]; then printf 'not formatted, run make fmt:\n%s\n' "$$files" >&2; exit 1; fi
+
+.PHONY: vet
+vet:
+	go vet -tags $(TAGS) work
+
+.PHONY: lint
+lint: $(TOOLS) ## golangci-lint over the product, its tests and its benchmarks
+	.bin/golangci-lint run ./... ./test/... ./bench/...
+
+.PHONY: tidy-check
+tidy-check:
+	go mod tidy -diff
+	cd bench && go mod tidy -diff
+	cd test && go mod tidy -diff
+	cd tools && GOWORK=off go mod tidy -diff
+
+.PHONY: vuln
+vuln: $(TOOLS) ## govulncheck, where its database can be reached
+	@scripts/vuln.sh -tags $(TAGS) ./...
+
+.PHONY: servers
+servers: ## find or install the servers that the tests start
+	@scripts/servers.sh
+
+$(TOOLS): tools/go.mod tools/go.sum
+	cd tools && GOWORK=off go build -o ../.bin/ tool
+	@touch $@

@@ -1,0 +1,347 @@
+package sluice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice/internal/engine"
+)
+
+// App is one member of a consumer group: one client, one subscription, some routes. Make it with New, add routes, run it
+// once.
+type App struct {
+	cfg Config
+
+	mu       sync.Mutex
+	routes   []addedRoute
+	bad      error // of Add
+	started  bool
+	engine   *engine.Engine // nil before Run
+	producer *Producer      // of dead letters; nil without any
+	aborted  bool
+}
+
+// addedRoute is a route without its type.
+type addedRoute struct {
+	topics  []string
+	policy  Policy
+	handler routeHandler
+	batch   bool
+	maxSize int
+	maxWait time.Duration
+	offsets Offsets
+}
+
+// checkTimeout bounds the questions that are asked before anything starts.
+const checkTimeout = 10 * time.Second
+
+// New checks a configuration and makes an App of it. It does no I/O.
+func New(cfg Config) (*App, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &App{cfg: cfg}, nil
+}
+
+func (a *App) refuse(err error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.bad = errors.Join(a.bad, err)
+	return err
+}
+
+func (a *App) add(r addedRoute) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var errs []error
+	if a.started {
+		errs = append(errs, errors.New("the app runs already; add routes before Run"))
+	}
+	for _, other := range a.routes {
+		for _, t := range r.topics {
+			if slices.Contains(other.topics, t) {
+				errs = append(errs, fmt.Errorf("topic %q has a route already", t))
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		err = fmt.Errorf("%w: %w", ErrConfig, err)
+		a.bad = errors.Join(a.bad, err)
+		return err
+	}
+	a.routes = append(a.routes, r)
+	return nil
+}
+
+// Run joins the group and works until ctx ends. Then it stops in two steps: it takes nothing new, lets what runs end for at
+// most DrainTimeout, and commits, all while it still is a member; then it leaves the group. It returns nil after a clean
+// drain, and by DrainTimeout plus CommitTimeout plus 2 s whatever the brokers do. Before it joins, it runs Check.
+func (a *App) Run(ctx context.Context) error {
+	e, err := a.start()
+	if err != nil {
+		return err
+	}
+	if err := a.check(ctx, e.Client()); err != nil {
+		e.Discard()
+		a.closeProducer()
+		return err
+	}
+	err = e.Run(ctx)
+	a.closeProducer()
+	switch {
+	case errors.Is(err, engine.ErrAborted):
+		return fmt.Errorf("%w: %w", ErrAborted, err)
+	case errors.Is(err, engine.ErrDrainTimeout):
+		return fmt.Errorf("%w: %w", ErrDrainTimeout, err)
+	}
+	return err
+}
+
+// What Run returns when a stop was not clean. Nothing is lost then: what was not committed runs again.
+var (
+	ErrAborted      = errors.New("the stop was cut short")
+	ErrDrainTimeout = errors.New("some handlers did not end within DrainTimeout")
+)
+
+// Causes of a handler's cancelled context, for context.Cause.
+var (
+	ErrLost    = engine.ErrLost
+	ErrMoved   = engine.ErrMoved
+	ErrRevoked = engine.ErrRevoked
+	ErrStopped = engine.ErrStopped
+)
+
+// Abort is the second step of stopping, for the second signal: Run waits for nothing any more. It may be called at any
+// time and from any goroutine.
+func (a *App) Abort() {
+	a.mu.Lock()
+	a.aborted = true
+	e := a.engine
+	a.mu.Unlock()
+	if e != nil {
+		e.Abort()
+	}
+}
+
+// start makes the engine.
+func (a *App) start() (*engine.Engine, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.bad != nil:
+		return nil, a.bad
+	case a.started:
+		return nil, fmt.Errorf("%w: an App runs once; make another", ErrConfig)
+	case len(a.routes) == 0:
+		return nil, fmt.Errorf("%w: the app has no route; see Add", ErrConfig)
+	case a.aborted:
+		return nil, ErrAborted
+	}
+	if len(a.deadLetterTopics()) > 0 {
+		p, err := NewProducer(a.cfg.Producer())
+		if err != nil {
+			return nil, err
+		}
+		a.producer = p
+	}
+	e, err := engine.New(a.engineConfig())
+	if err != nil {
+		a.closeProducerLocked()
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	a.started, a.engine = true, e
+	return e, nil
+}
+
+func (a *App) closeProducer() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closeProducerLocked()
+}
+
+func (a *App) closeProducerLocked() {
+	if a.producer != nil {
+		a.producer.abandon()
+		a.producer = nil
+	}
+}
+
+// Check asks the brokers whether the app can work: they answer, they let us in, and every topic exists, those of dead
+// letters too. It changes nothing, and returns all that is wrong, within 10 s.
+func (a *App) Check(ctx context.Context) error {
+	a.mu.Lock()
+	bad := a.bad
+	a.mu.Unlock()
+	if bad != nil {
+		return bad
+	}
+	cl, err := kgo.NewClient(a.cfg.clientOptions()...)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	defer cl.Close()
+	return a.check(ctx, cl)
+}
+
+func (a *App) check(ctx context.Context, cl *kgo.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if err := ping(ctx, cl, a.cfg.Brokers); err != nil {
+		return err
+	}
+	var topics []string
+	for _, r := range a.routes {
+		topics = append(topics, r.topics...)
+	}
+	dead := a.deadLetterTopics()
+	md, err := kadm.NewClient(cl).Metadata(ctx, append(topics, dead...)...)
+	if err != nil {
+		return fmt.Errorf("read the topics of brokers %v: %w", a.cfg.Brokers, err)
+	}
+	var errs []error
+	missing := func(t, what string) {
+		switch d := md.Topics[t]; {
+		case errors.Is(d.Err, kerr.UnknownTopicOrPartition) || d.Err == nil && len(d.Partitions) == 0:
+			errs = append(errs, fmt.Errorf("%s %q does not exist; create it, e.g. kafka-topics --create --topic %s --partitions 6", what, t, t))
+		case d.Err != nil:
+			errs = append(errs, fmt.Errorf("%s %q: %w", what, t, d.Err))
+		}
+	}
+	for _, t := range topics {
+		missing(t, "topic")
+	}
+	for _, t := range dead {
+		missing(t, "dead letter topic")
+	}
+	return errors.Join(errs...)
+}
+
+// ping asks for an answer and says which address gave none.
+func ping(ctx context.Context, cl *kgo.Client, brokers []string) error {
+	err := cl.Ping(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("brokers %v: no answer within the time limit; is the address right, does it speak Kafka, and does TLS match? %w", brokers, err)
+	default:
+		return fmt.Errorf("brokers %v: %w", brokers, err)
+	}
+}
+
+func (a *App) deadLetterTopics() []string {
+	var topics []string
+	for _, r := range a.routes {
+		if d, ok := r.policy.OnFailure.(DeadLetter); ok && !slices.Contains(topics, d.Topic) {
+			topics = append(topics, d.Topic)
+		}
+	}
+	return topics
+}
+
+func (a *App) engineConfig() engine.Config {
+	c := engine.Config{
+		Options:         a.cfg.clientOptions(),
+		CommitTimeout:   a.cfg.CommitTimeout,
+		DrainTimeout:    a.cfg.DrainTimeout,
+		Group:           a.cfg.Group,
+		HaltOnLoss:      a.cfg.OnDataLoss == HaltPartition,
+		Logger:          a.cfg.Logger,
+		MaxBytes:        a.cfg.MaxBufferedBytes,
+		MaxRecords:      a.cfg.MaxBufferedRecords,
+		Observer:        a.cfg.Events.observer(),
+		ReadUncommitted: a.cfg.ReadUncommitted,
+		Start:           engine.Start{Latest: a.cfg.Start.at == startLatest, Time: a.cfg.Start.time},
+	}
+	for _, r := range a.routes {
+		c.Routes = append(c.Routes, a.engineRoute(r))
+	}
+	return c
+}
+
+func (a *App) engineRoute(r addedRoute) *engine.Route {
+	out := &engine.Route{
+		Topics:         r.topics,
+		Ordering:       engine.Ordering(r.policy.Ordering),
+		Workers:        r.policy.Workers,
+		Handle:         r.handler.record,
+		HandleBatch:    r.handler.batch,
+		MaxSize:        r.maxSize,
+		MaxWait:        r.maxWait,
+		CommitEach:     r.policy.Commit.each,
+		CommitInterval: r.policy.Commit.interval,
+		CommitRecords:  r.policy.Commit.records,
+		MaxAttempts:    r.policy.Retry.MaxAttempts,
+		Backoff:        r.policy.Retry.delay,
+		MaxBackoff:     r.policy.Retry.MaxBackoff,
+	}
+	switch f := r.policy.OnFailure.(type) {
+	case DeadLetter:
+		out.OnFailure = engine.DeadLetter
+		out.DeadLetter = a.deadLetter(f)
+	case Drop:
+		out.OnFailure = engine.Drop
+	case Halt:
+		out.OnFailure = engine.Halt
+	}
+	if r.offsets != nil {
+		out.Claim = a.claim(r.offsets)
+	}
+	return out
+}
+
+// claim turns the engine's question into one for the route's sink.
+func (a *App) claim(o Offsets) func(context.Context, engine.ClaimRequest) (engine.Claim, error) {
+	return func(ctx context.Context, r engine.ClaimRequest) (engine.Claim, error) {
+		c, err := o.Claim(ctx, ClaimRequest{
+			Group: a.cfg.Group, Topic: r.Topic, Partition: r.Partition, TopicID: r.TopicID,
+			Committed: r.Committed, CommittedEpoch: r.CommittedEpoch, Start: r.Start,
+		})
+		if IsRefused(err) {
+			return engine.Claim{Refused: err}, nil
+		}
+		return engine.Claim{Next: c.Next, NextEpoch: c.NextEpoch, Token: c.Token}, err
+	}
+}
+
+// Stats returns the app's counters; zeros before Run.
+func (a *App) Stats() Stats {
+	a.mu.Lock()
+	e := a.engine
+	a.mu.Unlock()
+	if e == nil {
+		return Stats{}
+	}
+	return Stats(e.Stats())
+}
+
+// Health tells how the app does.
+func (a *App) Health() Health {
+	a.mu.Lock()
+	e := a.engine
+	a.mu.Unlock()
+	h := Health{Live: true, Problems: []string{}, Partitions: []PartitionHealth{}}
+	if e == nil {
+		h.Problems = append(h.Problems, "the app does not run yet")
+		return h
+	}
+	eh := e.Health()
+	h.Problems = append(h.Problems, eh.Problems...)
+	if !eh.Joined {
+		h.Problems = append(h.Problems, "not a member of the group "+a.cfg.Group+" yet")
+	}
+	for _, p := range eh.Partitions {
+		h.Partitions = append(h.Partitions, PartitionHealth(p))
+	}
+	h.Ready = len(h.Problems) == 0
+	return h
+}

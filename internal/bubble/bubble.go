@@ -1,0 +1,316 @@
+// Package bubble runs tests of a consumer group in virtual time: an in-process cluster on an in-memory network inside a
+// testing/synctest bubble. Build with -tags synctests, which gives kgo locks that a bubble can wait on.
+package bubble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Cluster is an in-process cluster in a bubble.
+type Cluster struct {
+	*kfake.Cluster
+	network *kfake.VirtualNetwork
+	t       testing.TB
+	client  *kgo.Client // of the test itself
+}
+
+// Run calls f inside a bubble with a cluster of one broker, whose topics have the given numbers of partitions.
+func Run(t *testing.T, topics map[string]int32, f func(t *testing.T, c *Cluster), opts ...kfake.Opt) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		network := new(kfake.VirtualNetwork)
+		opts := append([]kfake.Opt{kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen)}, opts...)
+		for name, partitions := range topics {
+			opts = append(opts, kfake.SeedTopics(partitions, name))
+		}
+		cluster, err := kfake.NewCluster(opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &Cluster{Cluster: cluster, network: network, t: t}
+		c.client, err = kgo.NewClient(append(c.Options(network.DialContext), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { // after the cleanups of f: what it started is stopped first
+			c.client.Close()
+			cluster.Close()
+			synctest.Wait()
+		})
+		f(t, c)
+	})
+}
+
+// Options are what a client needs to reach the cluster, over a dialer of the network or of a Link.
+func (c *Cluster) Options(dial func(context.Context, string, string) (net.Conn, error)) []kgo.Opt {
+	return []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...), kgo.Dialer(dial)}
+}
+
+// Dial dials the cluster without a Link.
+func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return c.network.DialContext(ctx, network, address)
+}
+
+// Client is a client of the test's own.
+func (c *Cluster) Client() *kgo.Client { return c.client }
+
+// Admin is an admin client of the test's own.
+func (c *Cluster) Admin() *kadm.Client { return kadm.NewClient(c.client) }
+
+// Produce writes n records to a partition: key "k<i % keys>" (no key with keys 0), value "<i>".
+func (c *Cluster) Produce(topic string, partition int32, from, n, keys int) {
+	c.t.Helper()
+	var rs []*kgo.Record
+	for i := from; i < from+n; i++ {
+		r := &kgo.Record{Topic: topic, Partition: partition, Value: []byte(strconv.Itoa(i))}
+		if keys > 0 {
+			r.Key = fmt.Appendf(nil, "k%d", i%keys)
+		}
+		rs = append(rs, r)
+	}
+	if err := c.client.ProduceSync(c.t.Context(), rs...).FirstErr(); err != nil {
+		c.t.Fatalf("produce: %v", err)
+	}
+}
+
+// Committed returns the group's commit of a partition; -1 when there is none.
+func (c *Cluster) Committed(group, topic string, partition int32) int64 {
+	c.t.Helper()
+	offsets, err := c.Admin().FetchOffsets(context.Background(), group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return -1
+	}
+	if err != nil {
+		c.t.Fatalf("fetch offsets: %v", err)
+	}
+	if o, ok := offsets.Lookup(topic, partition); ok {
+		return o.At
+	}
+	return -1
+}
+
+// Read returns everything that a topic holds now.
+func (c *Cluster) Read(topic string) []*kgo.Record {
+	c.t.Helper()
+	ends, err := c.Admin().ListEndOffsets(context.Background(), topic)
+	if err != nil {
+		c.t.Fatalf("list offsets: %v", err)
+	}
+	want := 0
+	ends.Each(func(o kadm.ListedOffset) { want += int(o.Offset) })
+	cl, err := kgo.NewClient(append(c.Options(c.Dial), kgo.ConsumeTopics(topic))...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer cl.Close()
+	var rs []*kgo.Record
+	for len(rs) < want {
+		fs := cl.PollFetches(context.Background())
+		if err := fs.Err0(); err != nil {
+			c.t.Fatalf("read %s: %v", topic, err)
+		}
+		rs = append(rs, fs.Records()...)
+	}
+	return rs
+}
+
+// Until waits in virtual time until ok holds.
+func (c *Cluster) Until(what string, ok func() bool) {
+	c.t.Helper()
+	deadline := time.Now().Add(10 * time.Minute)
+	for !ok() {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("waited 10 virtual minutes for: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond) // virtual
+	}
+}
+
+// Link is one process' way to the cluster: it can be frozen, as a stopped process is, and cut, as a dead one is.
+type Link struct {
+	c    *Cluster
+	mu   sync.Mutex
+	gate chan struct{} // not nil while frozen
+	cut  chan struct{}
+	dead bool
+	all  []net.Conn
+}
+
+// NewLink returns an open link.
+func (c *Cluster) NewLink() *Link { return &Link{c: c, cut: make(chan struct{})} }
+
+// Dial dials through the link.
+func (l *Link) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := l.wait(ctx.Done(), nil); err != nil {
+		return nil, err
+	}
+	conn, err := l.c.network.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lc := &linkConn{Conn: conn, l: l, closed: make(chan struct{})}
+	lc.reading.set(time.Time{})
+	lc.writing.set(time.Time{})
+	l.all = append(l.all, lc)
+	return lc, nil
+}
+
+// Freeze lets nothing through, in either direction, until Thaw.
+func (l *Link) Freeze() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gate = make(chan struct{})
+}
+
+// Thaw lets everything through again.
+func (l *Link) Thaw() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.gate)
+	l.gate = nil
+}
+
+// Cut ends every connection for good.
+func (l *Link) Cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead {
+		return
+	}
+	l.dead = true
+	close(l.cut)
+	for _, c := range l.all {
+		_ = c.Close() // in memory: cannot fail
+	}
+}
+
+// wait waits while the link is frozen, until closed or late is closed.
+func (l *Link) wait(closed, late <-chan struct{}) error {
+	l.mu.Lock()
+	gate := l.gate
+	l.mu.Unlock()
+	select {
+	case <-l.cut:
+		return net.ErrClosed
+	default:
+	}
+	if gate == nil {
+		return nil
+	}
+	select {
+	case <-gate:
+		return nil
+	case <-l.cut:
+		return net.ErrClosed
+	case <-closed:
+		return net.ErrClosed
+	case <-late:
+		return os.ErrDeadlineExceeded
+	}
+}
+
+type linkConn struct {
+	net.Conn
+	l                *Link
+	once             sync.Once
+	closed           chan struct{}
+	reading, writing deadline
+}
+
+func (c *linkConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == nil {
+		if werr := c.l.wait(c.closed, c.reading.passed()); werr != nil {
+			return 0, werr
+		}
+	}
+	return n, err
+}
+
+func (c *linkConn) Write(b []byte) (int, error) {
+	if err := c.l.wait(c.closed, c.writing.passed()); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *linkConn) SetDeadline(t time.Time) error {
+	c.reading.set(t)
+	c.writing.set(t)
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *linkConn) SetReadDeadline(t time.Time) error {
+	c.reading.set(t)
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *linkConn) SetWriteDeadline(t time.Time) error {
+	c.writing.set(t)
+	return c.Conn.SetWriteDeadline(t)
+}
+
+func (c *linkConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// deadline is a channel that is closed when a time has come.
+type deadline struct {
+	mu    sync.Mutex
+	timer *time.Timer
+	ch    chan struct{}
+}
+
+func (d *deadline) set(t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+	if d.ch == nil || isClosed(d.ch) {
+		d.ch = make(chan struct{})
+	}
+	if t.IsZero() {
+		return
+	}
+	ch := d.ch
+	d.timer = time.AfterFunc(time.Until(t), func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if !isClosed(ch) {
+			close(ch)
+		}
+	})
+}
+
+func (d *deadline) passed() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ch
+}
+
+func isClosed(ch chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,233 @@
+package engine
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice/internal/tracker"
+)
+
+// state is an assignment's place in the diagram of the package comment.
+type state int
+
+const (
+	starting state = iota // its position is not known yet
+	open
+	leaving // takes nothing new, drains
+	moving  // its position is about to change: takes nothing new
+	halted
+	closed
+)
+
+var stateNames = [...]string{"starting", "open", "leaving", "reclaiming", "halted", "closed"}
+
+func (s state) String() string { return stateNames[s] }
+
+// recordOverhead is what a held record costs beside its payload.
+const recordOverhead = 200
+
+// assignment is one partition, from one assign to its end. All of it is guarded by Engine.mu, save what says otherwise.
+type assignment struct {
+	part
+	epoch uint64
+	route *Route
+	work  Work // not changed once the assignment is open
+	state state
+
+	ctx    context.Context // of its handlers
+	cancel context.CancelCauseFunc
+	stop   atomic.Bool // start no further record: read by workers between records, without the lock
+
+	tracker   *tracker.Tracker // nil while starting
+	committed int64            // as the broker acknowledged it; -1 none
+	logStart  int64
+	logEnd    int64 // as of the last fetch; -1 unknown
+
+	main   *lane            // of ByPartition
+	keyed  map[string]*lane // of ByKey; only lanes with something in them
+	ready  fifo[*lane]
+	listed bool // in the route's ready queue
+	runs   map[*run]struct{}
+	parked map[*lane]struct{}
+
+	readyRecords int // on batch routes: in ready lanes
+	flush        bool
+	batchTimer   *time.Timer
+
+	writing       int // dead letters that are being written
+	settling      int // records that are in no lane any more and wait for theirs
+	settlingBytes int64
+	heldBytes     int64
+	heldRecords   int
+	paused        bool
+	seeking       bool          // its position is not in the log: takes nothing until a place to go on is found
+	perRecord     time.Duration // of the last run
+
+	finishes  uint64  // grows with every run that finished something
+	awaiting  []*lane // EachRecord: wait for a commit that covers them
+	problem   string  // why health is red
+	lastError string
+}
+
+// newAssignment makes and installs an assignment, in place of the one that may be there.
+func (e *Engine) newAssignment(p part, route *Route) *assignment {
+	if old := e.parts[p]; old != nil {
+		e.close(old, ErrMoved)
+	}
+	e.epoch++
+	a := &assignment{
+		part: p, epoch: e.epoch, route: route,
+		work:      Work{Topic: p.topic, Partition: p.partition},
+		committed: -1, logEnd: -1, logStart: -1,
+		keyed:  make(map[string]*lane),
+		runs:   make(map[*run]struct{}),
+		parked: make(map[*lane]struct{}),
+	}
+	a.ctx, a.cancel = context.WithCancelCause(context.Background())
+	if e.stopping {
+		a.state = leaving
+		a.stop.Store(true)
+	}
+	e.parts[p] = a
+	info := AssignedInfo{Topic: p.topic, Partition: p.partition, Epoch: a.epoch}
+	if f := e.cfg.Observer.Assigned; f != nil {
+		e.tell(func() { f(info) })
+	}
+	return a
+}
+
+// start makes an assignment's position known.
+func (a *assignment) start(next int64, epoch int32, committed int64, token any) {
+	a.tracker = tracker.New(next, epoch)
+	a.committed = committed
+	a.work.Token = token
+	if a.state == starting {
+		a.state = open
+	}
+}
+
+// takes tells whether polled records are welcome.
+func (a *assignment) takes() bool { return a.state == open && !a.seeking }
+
+// works tells whether the outcome of a run still counts.
+func (a *assignment) works() bool { return a.state != closed }
+
+// starts tells whether records that wait may be handled.
+func (a *assignment) starts() bool { return a.state == open }
+
+// frontier is the only offset that may be committed; -1 when the position is not known.
+func (a *assignment) frontier() (int64, int32) {
+	if a.tracker == nil {
+		return -1, -1
+	}
+	return a.tracker.Frontier()
+}
+
+// dirty tells whether there is something to commit.
+func (a *assignment) dirty() bool {
+	f, _ := a.frontier()
+	return a.works() && f >= 0 && f != a.committed
+}
+
+// idle tells whether a drain is over.
+func (a *assignment) idle() bool { return len(a.runs) == 0 && a.writing == 0 }
+
+// quiet stops an assignment from starting anything, and forgets what waits. What runs goes on.
+func (e *Engine) quiet(a *assignment, s state) {
+	a.state = s
+	a.stop.Store(true)
+	for l := range a.parked {
+		l.timer.Stop()
+	}
+	clear(a.parked)
+	clear(a.keyed)
+	a.main, a.ready, a.awaiting, a.readyRecords = nil, fifo[*lane]{}, nil, 0
+	if a.batchTimer != nil {
+		a.batchTimer.Stop()
+	}
+	bytes, records := a.settlingBytes, a.settling // these two, and what runs, stay held
+	for r := range a.runs {
+		for _, it := range r.items[r.published:] {
+			bytes += size(it.record)
+			records++
+		}
+	}
+	e.hold(a, bytes-a.heldBytes, records-a.heldRecords)
+}
+
+// close ends an assignment: nothing that still runs for it counts any more.
+func (e *Engine) close(a *assignment, cause error) {
+	if a.state == closed {
+		return
+	}
+	e.quiet(a, closed)
+	e.hold(a, -a.heldBytes, -a.heldRecords)
+	for r := range a.runs {
+		for _, l := range r.lanes {
+			e.ghosts[l.ref()] = &ghost{}
+		}
+	}
+	a.cancel(cause)
+	if e.parts[a.part] == a {
+		delete(e.parts, a.part)
+	}
+	if a.paused {
+		a.paused = false
+		e.pauseChange = append(e.pauseChange, a.part)
+	}
+	if f := e.cfg.Observer.Released; f != nil {
+		frontier, _ := a.frontier()
+		info := ReleasedInfo{Topic: a.topic, Partition: a.partition, Epoch: a.epoch, Frontier: frontier, Lost: cause == ErrLost} //nolint:errorlint // a cause is one of ours, never wrapped
+		e.tell(func() { f(info) })
+	}
+	e.cond.Broadcast()
+}
+
+// halt stops a partition until a restart or a move. Its frontier stays and is committed.
+func (e *Engine) halt(a *assignment, offset int64, err error) {
+	e.quiet(a, halted)
+	a.problem = "halted at offset " + itoa(offset) + ": " + err.Error()
+	a.lastError = err.Error()
+	a.paused = true
+	e.pauseChange = append(e.pauseChange, a.part)
+	e.log.Error("partition halted; it takes nothing new until a restart or until another member takes it",
+		"topic", a.topic, "partition", a.partition, "offset", offset, "err", err)
+	if f := e.cfg.Observer.Halted; f != nil {
+		info := HaltedInfo{Topic: a.topic, Partition: a.partition, Offset: offset, Err: err}
+		e.tell(func() { f(info) })
+	}
+	e.commitSoon()
+	e.kick()
+}
+
+// hold counts what is held in memory, and lets the poll loop look at it again.
+func (e *Engine) hold(a *assignment, bytes int64, records int) {
+	a.heldBytes += bytes
+	a.heldRecords += records
+	e.heldBytes += bytes
+	e.heldRecords += records
+	if bytes < 0 {
+		if a.paused && a.state == open && a.heldBytes <= e.share()/2 && a.heldRecords <= e.shareRecords()/2 {
+			a.paused = false
+			e.pauseChange = append(e.pauseChange, a.part)
+			e.kick()
+		}
+		e.cond.Broadcast()
+	}
+}
+
+// share is what one partition may hold before it is paused, so that a partition that stands still leaves room for others.
+func (e *Engine) share() int64      { return e.cfg.MaxBytes / int64(max(2, len(e.parts))) }
+func (e *Engine) shareRecords() int { return e.cfg.MaxRecords / max(2, len(e.parts)) }
+
+// size is what a record is counted as.
+func size(r *kgo.Record) int64 {
+	n := recordOverhead + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return int64(n)
+}

@@ -1,0 +1,224 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// snapshot is what one commit request carries for one assignment, read at the moment it is sent.
+type snapshot struct {
+	offset   int64
+	finishes uint64
+}
+
+// commitLoop is the committer: the one goroutine that commits while the app works.
+func (e *Engine) commitLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.commitNow:
+		}
+		e.mu.Lock()
+		e.commitTimer = false
+		as := e.assignments(func(a *assignment) bool {
+			e.publishRuns(a)
+			return a.dirty() || len(a.awaiting) > 0
+		})
+		for _, r := range e.routes {
+			r.since = 0
+		}
+		e.unlock()
+		if err := e.commit(ctx, as); err != nil && ctx.Err() == nil {
+			e.mu.Lock()
+			e.rewait++
+			e.commitIn(min(time.Second, 50*time.Millisecond<<min(e.rewait, 6)))
+			e.unlock()
+		} else {
+			e.mu.Lock()
+			e.rewait = 0
+			e.unlock()
+		}
+	}
+}
+
+// commitDue asks for a commit as the route's policy says, after n more finished records.
+func (e *Engine) commitDue(r *Route, n int) {
+	r.since += n
+	if r.CommitRecords > 0 && r.since >= r.CommitRecords {
+		e.commitSoon()
+	}
+	if r.CommitInterval > 0 {
+		e.commitIn(r.CommitInterval)
+	}
+}
+
+// commitSoon asks for a commit now.
+func (e *Engine) commitSoon() {
+	select {
+	case e.commitNow <- struct{}{}:
+	default:
+	}
+}
+
+// commitIn asks for a commit after d, unless one is due already.
+func (e *Engine) commitIn(d time.Duration) {
+	if e.commitTimer || e.stopping {
+		return
+	}
+	e.commitTimer = true
+	time.AfterFunc(d, e.commitSoon)
+}
+
+// publishRuns takes in what the runs of an assignment are through with, so that one slow record does not hold up the commit
+// of those before it.
+func (e *Engine) publishRuns(a *assignment) {
+	for r := range a.runs {
+		if r.published < int(r.done.Load()) {
+			e.publish(r)
+			e.commitDue(a.route, 0)
+		}
+	}
+}
+
+func (e *Engine) assignments(ok func(*assignment) bool) []*assignment {
+	var as []*assignment
+	for _, a := range e.parts {
+		if ok(a) {
+			as = append(as, a)
+		}
+	}
+	return as
+}
+
+// commit commits the frontiers of some assignments, one request at a time. What is sent is read when it is sent, after every
+// wait of the client, and only for assignments that are not closed by then: an older frontier could rewind the next owner.
+func (e *Engine) commit(ctx context.Context, as []*assignment) error {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.CommitTimeout)
+	defer cancel()
+	if err := acquire(ctx, e.committing); err != nil {
+		return fmt.Errorf("wait for the commit before: %w", err)
+	}
+	defer release(e.committing)
+	if len(as) == 0 {
+		return nil
+	}
+	if f := e.cfg.BeforeCommit; f != nil {
+		f()
+	}
+
+	ask := make(map[string]map[int32]kgo.EpochOffset)
+	mine := make(map[part]*assignment)
+	for _, a := range as {
+		if ask[a.topic] == nil {
+			ask[a.topic] = make(map[int32]kgo.EpochOffset)
+		}
+		ask[a.topic][a.partition] = kgo.EpochOffset{Epoch: -1}
+		mine[a.part] = a
+	}
+	sent := make(map[*assignment]snapshot)
+	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		e.mu.Lock()
+		defer e.unlock()
+		topics := req.Topics[:0]
+		for _, t := range req.Topics {
+			ps := t.Partitions[:0]
+			for _, p := range t.Partitions {
+				a := mine[part{t.Topic, p.Partition}]
+				if a == nil || !a.works() || a.tracker == nil {
+					continue
+				}
+				e.publishRuns(a)
+				p.Offset, p.LeaderEpoch = a.frontier()
+				p.Metadata = nil
+				sent[a] = snapshot{offset: p.Offset, finishes: a.finishes}
+				ps = append(ps, p)
+			}
+			if t.Partitions = ps; len(ps) > 0 {
+				topics = append(topics, t)
+			}
+		}
+		if req.Topics = topics; len(topics) == 0 {
+			return errNothingToCommit
+		}
+		return nil
+	})
+
+	began := time.Now()
+	var resp *kmsg.OffsetCommitResponse
+	var err error
+	e.client.CommitOffsetsSync(ctx, ask, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, cerr error) {
+		resp, err = r, cerr
+	})
+	if errors.Is(err, errNothingToCommit) {
+		return nil
+	}
+	return e.committed(sent, mine, resp, err, time.Since(began))
+}
+
+var errNothingToCommit = errors.New("every partition of the commit is gone")
+
+// committed takes in a commit's answer.
+func (e *Engine) committed(sent map[*assignment]snapshot, mine map[part]*assignment, resp *kmsg.OffsetCommitResponse, err error, took time.Duration) error {
+	e.mu.Lock()
+	defer e.unlock()
+	acked := make(map[string]map[int32]int64)
+	if err == nil {
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				a := mine[part{t.Topic, p.Partition}]
+				s, ok := sent[a]
+				if !ok {
+					continue
+				}
+				if perr := kerr.ErrorForCode(p.ErrorCode); perr != nil {
+					err = errors.Join(err, fmt.Errorf("%s[%d]: %w", t.Topic, p.Partition, perr))
+					continue
+				}
+				if acked[t.Topic] == nil {
+					acked[t.Topic] = make(map[int32]int64)
+				}
+				acked[t.Topic][p.Partition] = s.offset
+				e.acknowledged(a, s)
+			}
+		}
+	}
+	if len(acked) > 0 {
+		e.stats.Commits++
+		if f := e.cfg.Observer.Committed; f != nil {
+			e.tell(func() { f(CommittedInfo{Offsets: acked, Took: took}) })
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("commit: %w", err)
+		e.stats.CommitsFailed++
+		e.log.Warn("commit failed; it is tried again", "err", err)
+		if f := e.cfg.Observer.CommitFailed; f != nil {
+			e.tell(func() { f(CommitFailedInfo{Err: err, Took: took}) })
+		}
+	}
+	return err
+}
+
+// acknowledged lets go on what waited for a commit.
+func (e *Engine) acknowledged(a *assignment, s snapshot) {
+	a.committed = s.offset
+	waiting := a.awaiting
+	a.awaiting = nil
+	for _, l := range waiting {
+		if l.after <= s.finishes {
+			e.makeReady(l)
+		} else {
+			a.awaiting = append(a.awaiting, l)
+		}
+	}
+	if len(a.awaiting) > 0 {
+		e.commitSoon()
+	}
+}

@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Config is what an engine needs. Package sluice fills in every default before.
+type Config struct {
+	Options []kgo.Opt // brokers, security, fetch sizes; the engine adds what it owns
+
+	CommitTimeout   time.Duration
+	DrainTimeout    time.Duration
+	Group           string
+	HaltOnLoss      bool
+	Logger          *slog.Logger
+	MaxBytes        int64
+	MaxRecords      int
+	Observer        Observer
+	ReadUncommitted bool
+	Routes          []*Route
+	Start           Start
+
+	// Hooks of tests; nil otherwise.
+	AfterPoll    func() // between a poll and its hand-over
+	BeforeCommit func() // before a commit is asked for
+}
+
+// Start says where a partition begins that the group has no commit for.
+type Start struct {
+	Latest bool
+	Time   time.Time // zero: earliest, or latest where Latest is set
+}
+
+// Causes of a handler's cancelled context.
+var (
+	ErrLost    = errors.New("the partition was lost: the group gave it to another member without asking for it back")
+	ErrRevoked = errors.New("the partition was revoked, and the drain ran out of time")
+	ErrMoved   = errors.New("the partition's position moved, so that its work begins anew")
+	ErrStopped = errors.New("the app stopped, and the drain ran out of time")
+)
+
+// What Run returns, beside an error of the last commit.
+var (
+	ErrDrainTimeout = errors.New("the drain ran out of time")
+	ErrAborted      = errors.New("aborted")
+)
+
+// Engine is one member of a group. Make it with New, run it once.
+type Engine struct {
+	cfg    Config
+	log    *slog.Logger
+	client *kgo.Client
+	admin  *kadm.Client
+	routes map[string]*Route
+
+	clientCtx    context.Context // kgo's own: cancelled by Abort and at the stop's deadline
+	cancelClient context.CancelFunc
+	aborted      chan struct{}
+	abortOnce    sync.Once
+
+	swap       chan struct{} // held while assignments are installed or moved
+	committing chan struct{} // held for one commit
+	commitNow  chan struct{}
+
+	mu    sync.Mutex
+	cond  sync.Cond
+	later []func() // called after the next unlock
+
+	parts       map[part]*assignment
+	ghosts      map[laneRef]*ghost
+	lost        map[part]string // data losses, for health
+	epoch       uint64
+	heldBytes   int64
+	heldRecords int
+	holds       int // barriers that keep the poll loop from polling
+	polling     bool
+	cancelPoll  context.CancelFunc
+	pauseChange []part // partitions whose pause the poll loop has to tell kgo of
+	stopping    bool
+	commitTimer bool
+	rewait      int // commits that failed in a row
+
+	live       int // goroutines of spawn
+	groupError atomic.Pointer[string]
+	joined     atomic.Bool
+	stats      Stats
+}
+
+type part struct {
+	topic     string
+	partition int32
+}
+
+// New makes an engine. It does no I/O.
+func New(cfg Config) (*Engine, error) {
+	e := &Engine{
+		cfg: cfg, log: cfg.Logger,
+		routes:     make(map[string]*Route),
+		aborted:    make(chan struct{}),
+		swap:       make(chan struct{}, 1),
+		committing: make(chan struct{}, 1),
+		commitNow:  make(chan struct{}, 1),
+		parts:      make(map[part]*assignment),
+		ghosts:     make(map[laneRef]*ghost),
+		lost:       make(map[part]string),
+	}
+	e.cond.L = &e.mu
+	e.clientCtx, e.cancelClient = context.WithCancel(context.Background())
+	topics := make([]string, 0, len(cfg.Routes))
+	for _, r := range cfg.Routes {
+		for _, t := range r.Topics {
+			e.routes[t] = r
+			topics = append(topics, t)
+		}
+	}
+	isolation := kgo.ReadCommitted()
+	if cfg.ReadUncommitted {
+		isolation = kgo.ReadUncommitted()
+	}
+	opts := append(cfg.Options[:len(cfg.Options):len(cfg.Options)],
+		kgo.WithContext(e.clientCtx),
+		kgo.WithHooks(hooks{e}),
+		kgo.ConsumerGroup(cfg.Group),
+		kgo.ConsumeTopics(topics...),
+		kgo.FetchIsolationLevel(isolation),
+		kgo.KeepControlRecords(),
+		kgo.DisableAutoCommit(),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // stands for "no commit": AdjustFetchOffsetsFn resolves it
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.OnPartitionsAssigned(e.onAssigned),
+		kgo.OnPartitionsRevoked(e.onRevoked),
+		kgo.OnPartitionsLost(e.onLost),
+		kgo.AdjustFetchOffsetsFn(e.onStart),
+	)
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		e.cancelClient()
+		return nil, err
+	}
+	e.client, e.admin = client, kadm.NewClient(client)
+	return e, nil
+}
+
+// Client is the engine's Kafka client, for questions that change nothing.
+func (e *Engine) Client() *kgo.Client { return e.client }
+
+// Discard closes an engine that is not going to be run.
+func (e *Engine) Discard() {
+	e.cancelClient()
+	e.client.Close()
+}
+
+// unlock releases mu and then tells what is to be told.
+func (e *Engine) unlock() {
+	later := e.later
+	e.later = nil
+	e.mu.Unlock()
+	for _, f := range later {
+		f()
+	}
+}
+
+// tell calls f after the unlock.
+func (e *Engine) tell(f func()) { e.later = append(e.later, f) }
+
+// wait is cond.Wait; it may return at any time.
+func (e *Engine) wait() {
+	if len(e.later) > 0 {
+		e.unlock()
+		e.mu.Lock()
+		return
+	}
+	e.cond.Wait()
+}
+
+// waitUntil waits under mu until ok says so, or until ctx ends; it returns ok's last word.
+func (e *Engine) waitUntil(ctx context.Context, ok func() bool) bool {
+	stop := context.AfterFunc(ctx, func() {
+		e.mu.Lock()
+		e.cond.Broadcast()
+		e.mu.Unlock()
+	})
+	defer stop()
+	for !ok() {
+		if ctx.Err() != nil {
+			return false
+		}
+		e.wait()
+	}
+	return true
+}
+
+// spawn runs f on a goroutine that the engine waits for. Called under mu.
+func (e *Engine) spawn(f func()) {
+	e.live++
+	go func() {
+		defer func() {
+			e.mu.Lock()
+			e.live--
+			e.cond.Broadcast()
+			e.unlock()
+		}()
+		f()
+	}()
+}
+
+// hooks listens to the client. It takes no lock of the engine.
+type hooks struct{ e *Engine }
+
+func (h hooks) OnGroupManageError(err error) {
+	s := err.Error()
+	h.e.groupError.Store(&s)
+	h.e.joined.Store(false)
+}
+
+// acquire takes a one-place channel used as a lock, unless ctx ends first.
+func acquire(ctx context.Context, lock chan struct{}) error {
+	select {
+	case lock <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case lock <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func release(lock chan struct{}) { <-lock }

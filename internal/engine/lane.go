@@ -1,0 +1,195 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// lane is the ordered queue that records wait in. At most one run of a lane is under way.
+type lane struct {
+	a      *assignment
+	key    string // of ByKey
+	offset int64  // of a lane that is one record; else -1
+	queue  fifo[item]
+	busy   bool   // ready, running, parked, or waiting for something: whoever ends that makes it ready again
+	ready  bool   // in its assignment's ready queue
+	dying  int    // fenced routes: dead letters that must be acknowledged before the lane goes on
+	after  uint64 // CommitEach: the finish that a commit has to cover before the lane goes on
+	timer  *time.Timer
+}
+
+// item is a record in a lane.
+type item struct {
+	record  *kgo.Record
+	trouble *trouble // nil until something went wrong
+}
+
+// trouble is the history of a record that did not succeed at once.
+type trouble struct {
+	attempts    int
+	outages     int
+	first, last time.Time
+	err         error
+	class       string
+	due         time.Time // not before
+	alone       bool      // in a batch of its own
+	settled     bool      // on fenced routes: done with, its batch only has to step over it
+}
+
+// laneRef names a lane across assignments.
+type laneRef struct {
+	part
+	key    string
+	offset int64
+}
+
+// ghost is a lane whose run outlived its assignment. The lane of the same name waits for it.
+type ghost struct{ waiting *lane }
+
+func (l *lane) ref() laneRef { return laneRef{part: l.a.part, key: l.key, offset: l.offset} }
+
+// lane returns the lane that a record belongs in.
+func (a *assignment) lane(r *kgo.Record) *lane {
+	switch {
+	case a.route.Ordering == ByPartition:
+		if a.main == nil {
+			a.main = &lane{a: a, offset: -1}
+		}
+		return a.main
+	case a.route.Ordering == ByKey && r.Key != nil:
+		l := a.keyed[string(r.Key)]
+		if l == nil {
+			l = &lane{a: a, key: string(r.Key), offset: -1}
+			a.keyed[l.key] = l
+		}
+		return l
+	default:
+		return &lane{a: a, offset: r.Offset}
+	}
+}
+
+// enqueue puts a record into its lane.
+func (e *Engine) enqueue(a *assignment, r *kgo.Record) {
+	l := a.lane(r)
+	l.queue.push(item{record: r})
+	if !l.busy {
+		e.makeReady(l)
+	} else if a.route.HandleBatch != nil {
+		e.batchGrew(a, l)
+	}
+}
+
+// makeReady lets a lane run, or forgets it when it has nothing to run. The lane is not running, parked or ready.
+func (e *Engine) makeReady(l *lane) {
+	a := l.a
+	l.busy = false
+	if !a.starts() {
+		return
+	}
+	if l.queue.len() == 0 {
+		if a.keyed[l.key] == l {
+			delete(a.keyed, l.key)
+		}
+		return
+	}
+	l.busy = true
+	if len(e.ghosts) > 0 {
+		if g := e.ghosts[l.ref()]; g != nil { // invariant 5: the old handler first
+			g.waiting = l
+			return
+		}
+	}
+	if due := l.queue.peek()[0].due(); !due.IsZero() {
+		if wait := time.Until(due); wait > 0 {
+			e.park(l, wait)
+			return
+		}
+	}
+	l.ready = true
+	a.ready.push(l)
+	if a.route.HandleBatch != nil {
+		e.batchReady(a, l)
+		return
+	}
+	e.list(a)
+}
+
+// park keeps a lane waiting without a worker.
+func (e *Engine) park(l *lane, d time.Duration) {
+	a := l.a
+	a.parked[l] = struct{}{}
+	l.timer = time.AfterFunc(d, func() {
+		e.mu.Lock()
+		defer e.unlock()
+		if _, ok := a.parked[l]; ok {
+			delete(a.parked, l)
+			e.makeReady(l)
+		}
+	})
+}
+
+// list puts an assignment with ready lanes before the route's workers, and starts one if there is room.
+func (e *Engine) list(a *assignment) {
+	r := a.route
+	if !a.listed {
+		a.listed = true
+		r.ready.push(a)
+	}
+	if r.active < r.Workers {
+		r.active++
+		e.spawn(func() { e.workLoop(r) })
+	}
+}
+
+func (it item) due() time.Time {
+	if it.trouble == nil {
+		return time.Time{}
+	}
+	return it.trouble.due
+}
+
+func (it item) attempts() int {
+	if it.trouble == nil {
+		return 0
+	}
+	return it.trouble.attempts
+}
+
+func (it item) settled() bool { return it.trouble != nil && it.trouble.settled }
+func (it item) alone() bool   { return it.trouble != nil && it.trouble.alone }
+
+// batchReady counts a lane that became ready on a batch route, and lists the assignment when its batch is due.
+func (e *Engine) batchReady(a *assignment, l *lane) {
+	a.readyRecords += l.queue.len()
+	retried := l.queue.peek()[0].trouble != nil // waited long enough
+	e.batchDue(a, retried)
+}
+
+// batchGrew counts a record that joined a lane which is ready.
+func (e *Engine) batchGrew(a *assignment, l *lane) {
+	if l.ready {
+		a.readyRecords++
+		e.batchDue(a, false)
+	}
+}
+
+// batchDue lists an assignment whose batch is full, or has waited long enough, or need not wait.
+func (e *Engine) batchDue(a *assignment, now bool) {
+	r := a.route
+	switch {
+	case now || a.flush || r.MaxWait == 0 || a.readyRecords >= r.MaxSize:
+		a.flush = true
+		e.list(a)
+	case a.batchTimer == nil:
+		a.batchTimer = time.AfterFunc(r.MaxWait, func() {
+			e.mu.Lock()
+			defer e.unlock()
+			a.batchTimer = nil
+			if a.starts() && a.ready.len() > 0 {
+				a.flush = true
+				e.list(a)
+			}
+		})
+	}
+}

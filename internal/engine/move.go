@@ -1,0 +1,256 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// reclaim takes a partition again whose claim is gone, if the group still says that it is ours: what a commit with our
+// generation shows. A late zombie may have taken the claim; without this the partition would have no worker.
+func (e *Engine) reclaim(a *assignment, cause error) {
+	e.quiet(a, moving)
+	a.problem = "the claim is lost: " + cause.Error()
+	e.stats.Reclaims++
+	e.log.Warn("claim lost; it is taken again if the group still says that the partition is ours",
+		"topic", a.topic, "partition", a.partition, "err", cause)
+	e.spawn(func() {
+		ctx, cancel := e.whileMoving(a)
+		defer cancel()
+		pos := position{topicID: a.work.TopicID, committed: a.committed, epoch: -1}
+		err := e.retry(ctx, "commit to "+a.part.String()+", which shows that it is ours", func() error {
+			return e.commit(ctx, []*assignment{a})
+		})
+		if err != nil {
+			return
+		}
+		logs := &logBounds{e: e, topics: []string{a.topic}}
+		if e.claim(ctx, &pos, a.part, a.route, func(ctx context.Context) (int64, error) { return logs.start(ctx, a.part) }) != nil {
+			return
+		}
+		if pos.refused != nil {
+			e.mu.Lock()
+			defer e.unlock()
+			if a.state == moving {
+				e.halt(a, a.tracker.Next(), pos.refused)
+			}
+			return
+		}
+		if e.move(ctx, a, pos) {
+			if f := e.cfg.Observer.Reclaimed; f != nil {
+				f(ReclaimedInfo{Topic: a.topic, Partition: a.partition, Next: pos.next, Err: cause})
+			}
+		}
+	})
+}
+
+// whileMoving is a context that ends when the assignment is closed, or the client is.
+func (e *Engine) whileMoving(a *assignment) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(a.ctx)
+	stop := context.AfterFunc(e.clientCtx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// move opens a new epoch at pos while the poll loop is held, and sets the client there. It reports false when the
+// assignment ended meanwhile.
+func (e *Engine) move(ctx context.Context, a *assignment, pos position) bool {
+	if acquire(ctx, e.swap) != nil {
+		return false
+	}
+	defer release(e.swap)
+	e.mu.Lock()
+	e.barrier()
+	defer func() {
+		e.mu.Lock()
+		e.unbarrier()
+		e.unlock()
+	}()
+	if e.parts[a.part] != a || a.state != moving {
+		e.unlock()
+		return false
+	}
+	n := e.newAssignment(a.part, a.route)
+	n.work.TopicID = pos.topicID
+	n.start(pos.next, pos.epoch, a.committed, pos.token)
+	e.unlock()
+	e.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{a.topic: {a.partition: {Epoch: pos.epoch, Offset: pos.next}}})
+	return true
+}
+
+// outOfRange finds out what became of a position that the log does not have.
+func (e *Engine) outOfRange(a *assignment) {
+	position, epoch := a.tracker.Next(), int32(-1)
+	if f, fe := a.frontier(); f == position {
+		epoch = fe
+	}
+	a.seeking = true
+	ctx, cancel := e.whileMoving(a)
+	e.spawn(func() {
+		defer cancel()
+		var start, end, diverged int64
+		err := e.retry(ctx, "look up the log of "+a.part.String(), func() (err error) {
+			start, end, diverged, err = e.bounds(ctx, a.part, position, epoch)
+			return err
+		})
+		if err != nil {
+			return
+		}
+		e.resumeAfterLoss(ctx, a, position, start, end, diverged)
+	})
+}
+
+// resumeAfterLoss goes on where nothing that still exists is missed, or halts.
+func (e *Engine) resumeAfterLoss(ctx context.Context, a *assignment, at, start, end, diverged int64) {
+	stay := e.cfg.HaltOnLoss || a.route.fenced()
+	e.mu.Lock()
+	if a.state != open {
+		e.unlock()
+		return
+	}
+	within := at >= start && at <= end
+	resume := start
+	switch {
+	case within:
+		resume = at
+	case at > end && diverged >= start:
+		resume = min(diverged, end)
+	}
+	if !within {
+		told := resume
+		if stay {
+			told = -1
+		}
+		e.tellLoss(a, at, told, start, end)
+		if stay {
+			e.halt(a, at, errLoss(at, start, end))
+			e.unlock()
+			return
+		}
+	}
+	if resume < at {
+		e.quiet(a, moving)
+	}
+	e.unlock()
+	if resume < at {
+		e.move(ctx, a, position{next: resume, epoch: -1, topicID: a.work.TopicID})
+		return
+	}
+	e.skip(ctx, a, resume)
+}
+
+// skip goes on in the same epoch, past records that are gone. What was polled before them stays.
+func (e *Engine) skip(ctx context.Context, a *assignment, to int64) {
+	if acquire(ctx, e.swap) != nil {
+		return
+	}
+	defer release(e.swap)
+	e.mu.Lock()
+	e.barrier()
+	ok := e.parts[a.part] == a && a.state == open
+	if ok {
+		a.tracker.Skip(to)
+		a.seeking = false
+		e.commitDue(a.route, 0)
+	}
+	e.unlock()
+	if ok {
+		e.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{a.topic: {a.partition: {Epoch: -1, Offset: to}}})
+	}
+	e.mu.Lock()
+	e.unbarrier()
+	e.unlock()
+}
+
+// bounds asks where a log begins and ends, and where it parted from the epoch that was consumed last (-1 unknown).
+func (e *Engine) bounds(ctx context.Context, p part, at int64, epoch int32) (start, end, diverged int64, err error) {
+	starts, err := e.admin.ListStartOffsets(ctx, p.topic)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	ends, err := e.admin.ListEndOffsets(ctx, p.topic)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	s, ok1 := starts.Lookup(p.topic, p.partition)
+	n, ok2 := ends.Lookup(p.topic, p.partition)
+	if err := errors.Join(s.Err, n.Err); err != nil || !ok1 || !ok2 {
+		return 0, 0, 0, fmt.Errorf("the brokers do not tell the offsets of %v: %w", p, cmpErr(err))
+	}
+	diverged = -1
+	if at > n.Offset && epoch >= 0 {
+		diverged = e.divergence(ctx, p, epoch)
+	}
+	return s.Offset, n.Offset, diverged, nil
+}
+
+// wentBack takes in records below what was taken: the log was cut off and written again. It returns the assignment that
+// takes them; nil when they are not welcome.
+func (e *Engine) wentBack(a *assignment, first *kgo.Record) *assignment {
+	err := fmt.Errorf("the log went back from offset %d to %d", a.tracker.Next(), first.Offset)
+	switch {
+	case a.route.fenced(), e.cfg.HaltOnLoss:
+		e.tellLoss(a, a.tracker.Next(), -1, a.logStart, a.logEnd)
+		e.halt(a, a.tracker.Next(), err)
+		return nil
+	}
+	e.tellLoss(a, a.tracker.Next(), first.Offset, a.logStart, a.logEnd)
+	n := e.newAssignment(a.part, a.route)
+	n.work.TopicID = a.work.TopicID
+	n.start(first.Offset, -1, a.committed, nil)
+	n.logStart, n.logEnd = a.logStart, a.logEnd
+	return n
+}
+
+// truncated takes in kgo's finding that the log was cut off below our position. kgo goes on at loss.ResetTo by itself.
+func (e *Engine) truncated(a *assignment, loss *kgo.ErrDataLoss) {
+	if a.tracker.Next() <= loss.ResetTo {
+		return // went back already
+	}
+	e.wentBack(a, &kgo.Record{Topic: a.topic, Partition: a.partition, Offset: loss.ResetTo})
+}
+
+func (e *Engine) tellLoss(a *assignment, at, resume, start, end int64) {
+	e.stats.DataLosses++
+	a.lastError = errLoss(at, start, end).Error()
+	e.lost[a.part] = a.lastError
+	e.log.Error("data lost: the position is not in the log", "topic", a.topic, "partition", a.partition,
+		"position", at, "log_start", start, "log_end", end, "resume", resume)
+	if f := e.cfg.Observer.DataLost; f != nil {
+		info := DataLostInfo{Topic: a.topic, Partition: a.partition, Position: at, Resume: resume, LogStart: start, LogEnd: end}
+		e.tell(func() { f(info) })
+	}
+}
+
+// errLoss says why a position is not in its log.
+func errLoss(at, start, end int64) error {
+	if at < start {
+		return fmt.Errorf("records %d to %d were lost to retention before they were read", at, start-1)
+	}
+	return fmt.Errorf("the position %d lies beyond the log's end, %d: an unclean election, or the topic was made again", at, end)
+}
+
+func cmpErr(err error) error {
+	if err == nil {
+		return errors.New("no answer for the partition")
+	}
+	return err
+}
+
+// divergence asks where the log of our last epoch ends now: what was read beyond it was taken back. -1 when nobody knows.
+func (e *Engine) divergence(ctx context.Context, p part, epoch int32) int64 {
+	var req kadm.OffsetForLeaderEpochRequest
+	req.Add(p.topic, p.partition, epoch)
+	resp, err := e.admin.OffsetForLeaderEpoch(ctx, req)
+	if err != nil {
+		return -1
+	}
+	for _, ps := range resp {
+		if o, ok := ps[p.partition]; ok && o.Err == nil {
+			return o.EndOffset
+		}
+	}
+	return -1
+}

@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"strconv"
+	"time"
+)
+
+// judge says what becomes of a record that did not succeed; true keeps it in its lane. together: the whole batch failed, and
+// nobody knows which record's fault it was.
+func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bool {
+	if out.Kind == HandedBack {
+		return true
+	}
+	a := r.a
+	rt, now := a.route, time.Now()
+	if out.Kind == Skipped {
+		e.stats.Skipped++
+		record, err := it.record, out.Err
+		e.tell(func() { e.tellSkipped(record, err) })
+		return e.settled(a, it)
+	}
+	t := it.trouble
+	if t == nil {
+		t = &trouble{first: now}
+		it.trouble = t
+	}
+	t.last, t.err, t.class = now, out.Err, out.Class
+	a.lastError = out.Err.Error()
+	if out.Kind == Reclaim {
+		r.end = func() { e.reclaim(a, out.Err) }
+		return true
+	}
+	e.stats.Failed++
+	if out.Kind == Outage {
+		t.outages++
+		wait := rt.Backoff(t.outages)
+		t.due = now.Add(wait)
+		a.problem = "outage: " + out.Err.Error()
+		e.tellFailed(e.cfg.Observer.Failed, it, wait)
+		return true
+	}
+	t.attempts++
+	if out.Kind == Failed && (rt.MaxAttempts == 0 || t.attempts < rt.MaxAttempts) {
+		wait := out.After
+		if wait < 0 {
+			wait = rt.Backoff(t.attempts)
+		}
+		t.due = now.Add(wait)
+		e.tellFailed(e.cfg.Observer.Failed, it, wait)
+		return true
+	}
+	if out.Kind == Failed {
+		t.class = "attempts"
+	}
+	if together {
+		t.alone, t.due = true, time.Time{}
+		return true
+	}
+	e.tellFailed(e.cfg.Observer.Failed, it, 0)
+	switch rt.OnFailure {
+	case Drop:
+		e.stats.Dropped++
+		e.log.Warn("record dropped", "topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "err", out.Err)
+		e.tellFailed(e.cfg.Observer.Dropped, it, 0)
+		return e.settled(a, it)
+	case Halt:
+		offset := it.record.Offset
+		r.end = func() { e.halt(a, offset, out.Err) }
+		return true
+	case DeadLetter:
+		e.deadLetter(a, l, *it)
+		return rt.fenced()
+	default:
+		t.due = now.Add(rt.MaxBackoff)
+		a.problem = "offset " + itoa(it.record.Offset) + " cannot be handled, and the route has no OnFailure: " + out.Err.Error()
+		e.log.Error("record cannot be handled; its lane waits and tries again, as the route has no OnFailure",
+			"topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "err", out.Err)
+		return true
+	}
+}
+
+// settled is the end of a record that its policy is done with; true keeps it, so that its batch steps over it.
+func (e *Engine) settled(a *assignment, it *item) bool {
+	if !a.route.fenced() {
+		e.finish(a, it.record)
+		return false
+	}
+	if it.trouble == nil {
+		it.trouble = new(trouble)
+	}
+	it.trouble.settled, it.trouble.due, it.trouble.alone = true, time.Time{}, false
+	return true
+}
+
+// deadLetter writes a record's copy, again and again until it is acknowledged or the assignment ends. Only then is the
+// record finished. Its lane goes on meanwhile, save on fenced routes, where the batch that steps over it waits.
+func (e *Engine) deadLetter(a *assignment, l *lane, it item) {
+	if a.route.fenced() {
+		l.dying++
+	} else {
+		a.settling++
+		a.settlingBytes += size(it.record)
+	}
+	e.writeDeadLetter(a, l, it, 1)
+}
+
+func (e *Engine) writeDeadLetter(a *assignment, l *lane, it item, attempt int) {
+	t := it.trouble
+	f := Failure{Record: it.record, Attempts: t.attempts, First: t.first, Last: t.last, Err: t.err, Class: t.class}
+	e.live++
+	a.writing++
+	e.tell(func() {
+		a.route.DeadLetter(f, func(err error) {
+			e.mu.Lock()
+			defer e.unlock()
+			e.live--
+			a.writing--
+			e.cond.Broadcast()
+			e.deadLettered(a, l, it, attempt, err)
+		})
+	})
+}
+
+func (e *Engine) deadLettered(a *assignment, l *lane, it item, attempt int, err error) {
+	fenced := a.route.fenced()
+	if err != nil && a.starts() {
+		a.lastError = err.Error()
+		a.problem = "a dead letter could not be written: " + err.Error()
+		e.log.Error("dead letter not written; its record stays unfinished, and it is tried again", "topic", a.topic,
+			"partition", a.partition, "offset", it.record.Offset, "err", err)
+		time.AfterFunc(a.route.Backoff(attempt), func() {
+			e.mu.Lock()
+			defer e.unlock()
+			if a.starts() {
+				e.writeDeadLetter(a, l, it, attempt+1)
+			} else {
+				e.unsettle(a, it)
+			}
+		})
+		return
+	}
+	if !a.works() {
+		return
+	}
+	if err != nil {
+		e.unsettle(a, it)
+		return
+	}
+	e.stats.DeadLettered++
+	e.tellFailed(e.cfg.Observer.DeadLettered, &it, 0)
+	if fenced {
+		e.settled(a, &it)
+		if l.dying--; l.dying == 0 && a.starts() {
+			e.makeReady(l)
+		}
+		return
+	}
+	a.settling--
+	a.settlingBytes -= size(it.record)
+	e.finish(a, it.record)
+	e.finished(a, 1, 0)
+}
+
+// unsettle gives a dead letter up: the record stays unfinished.
+func (e *Engine) unsettle(a *assignment, it item) {
+	if !a.works() || a.route.fenced() {
+		return
+	}
+	a.settling--
+	a.settlingBytes -= size(it.record)
+	e.hold(a, -size(it.record), -1)
+}
+
+func (e *Engine) tellFailed(f func(FailedInfo), it *item, wait time.Duration) {
+	if f == nil {
+		return
+	}
+	info := FailedInfo{Record: it.record, Attempts: it.trouble.attempts, Err: it.trouble.err, RetryIn: wait}
+	e.tell(func() { f(info) })
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }

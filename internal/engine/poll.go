@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// maxPoll bounds the records of one poll, and with it how far a poll may go over the budget.
+const maxPoll = 10_000
+
+// pollLoop polls and hands over until the engine stops. Nothing in it waits for a handler: over the budget the next poll is
+// not started, which costs no membership.
+func (e *Engine) pollLoop() {
+	for {
+		ctx, pauses, resumes := e.beforePoll()
+		if ctx == nil {
+			return
+		}
+		if len(resumes) > 0 {
+			e.client.ResumeFetchPartitions(byTopic(resumes))
+		}
+		if len(pauses) > 0 {
+			e.client.PauseFetchPartitions(byTopic(pauses))
+		}
+		fetches := e.client.PollRecords(ctx, maxPoll)
+		if f := e.cfg.AfterPoll; f != nil {
+			f()
+		}
+		e.mu.Lock()
+		e.handOver(fetches)
+		e.polling = false
+		e.cancelPoll()
+		e.cond.Broadcast()
+		e.unlock()
+	}
+}
+
+// beforePoll waits until there is room and no barrier, and returns the poll's context; nil once the engine stops.
+func (e *Engine) beforePoll() (ctx context.Context, pauses, resumes []part) {
+	e.mu.Lock()
+	defer e.unlock()
+	for !e.stopping && (e.holds > 0 || e.heldBytes >= e.cfg.MaxBytes || e.heldRecords >= e.cfg.MaxRecords) {
+		e.wait()
+	}
+	if e.stopping {
+		return nil, nil, nil
+	}
+	for _, p := range e.pauseChange {
+		if a := e.parts[p]; a != nil && a.paused {
+			pauses = append(pauses, p)
+		} else {
+			resumes = append(resumes, p)
+		}
+	}
+	e.pauseChange = nil
+	ctx, e.cancelPoll = context.WithCancel(e.clientCtx)
+	e.polling = true
+	return ctx, pauses, resumes
+}
+
+// kick ends the poll in progress, so that the loop looks at what changed.
+func (e *Engine) kick() {
+	if e.polling {
+		e.cancelPoll()
+	}
+}
+
+// barrier keeps the poll loop from polling, and waits until what it polled is handed over. Under mu. Nothing blocks between
+// a cancelled poll and its hand-over, so this is short.
+func (e *Engine) barrier() {
+	e.holds++
+	for e.polling {
+		e.cancelPoll()
+		e.wait()
+	}
+}
+
+func (e *Engine) unbarrier() {
+	e.holds--
+	e.cond.Broadcast()
+}
+
+// handOver gives polled records to their assignments. Records of a partition that has none, or that takes nothing, are
+// dropped: they are somebody else's, or will be polled again.
+func (e *Engine) handOver(fetches kgo.Fetches) {
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		a := e.parts[part{p.Topic, p.Partition}]
+		if a == nil || !a.takes() {
+			return
+		}
+		if p.Err == nil || len(p.Records) > 0 {
+			a.logStart = p.LogStartOffset
+			if a.logEnd = p.LastStableOffset; e.cfg.ReadUncommitted || a.logEnd < 0 {
+				a.logEnd = p.HighWatermark
+			}
+		}
+		if len(p.Records) > 0 {
+			e.joined.Store(true)
+			e.takeRecords(a, p.Records)
+		}
+	})
+	fetches.EachError(func(topic string, partition int32, err error) { e.fetchFailed(part{topic, partition}, err) })
+}
+
+func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
+	if first := records[0]; first.Offset < a.tracker.Next() {
+		// The client went back by itself: a log that was cut off. What was taken before is of another log.
+		if a = e.wentBack(a, first); a == nil {
+			return
+		}
+	} else if position := a.tracker.Next(); first.Offset > position && position < a.logStart {
+		e.tellLoss(a, position, first.Offset, a.logStart, a.logEnd)
+		if e.cfg.HaltOnLoss || a.route.fenced() {
+			e.halt(a, position, errLoss(position, a.logStart, a.logEnd))
+			return
+		}
+	}
+	control := false
+	var bytes int64
+	n := 0
+	for _, r := range records {
+		if !a.tracker.Take(r.Offset, r.LeaderEpoch) {
+			continue // twice in one fetch: handed over already
+		}
+		if r.Attrs.IsControl() {
+			a.tracker.Finish(r.Offset)
+			control = true
+			continue
+		}
+		bytes += size(r)
+		n++
+		e.enqueue(a, r)
+	}
+	e.stats.Polled += int64(n)
+	e.hold(a, bytes, n)
+	if control {
+		e.commitDue(a.route, 0)
+	}
+	if !a.paused && (a.heldBytes > e.share() || a.heldRecords > e.shareRecords()) {
+		a.paused = true
+		e.pauseChange = append(e.pauseChange, a.part)
+	}
+}
+
+// fetchFailed takes in an error that a poll brought.
+func (e *Engine) fetchFailed(p part, err error) {
+	a := e.parts[p]
+	if loss, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
+		if a != nil && a.takes() {
+			e.truncated(a, loss)
+		}
+		return
+	}
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		if a != nil && a.takes() {
+			e.outOfRange(a)
+		}
+	case p.topic == "": // the group's: OnGroupManageError has it
+		e.log.Warn("the group is in trouble; the client joins again", "err", err)
+	default:
+		e.log.Error("partition cannot be fetched", "topic", p.topic, "partition", p.partition, "err", err)
+		if a != nil {
+			a.lastError, a.problem = err.Error(), "cannot be fetched: "+err.Error()
+		}
+	}
+}
+
+func byTopic(ps []part) map[string][]int32 {
+	m := make(map[string][]int32)
+	for _, p := range ps {
+		m[p.topic] = append(m[p.topic], p.partition)
+	}
+	return m
+}

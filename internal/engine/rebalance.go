@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// onAssigned opens a new epoch for each partition, behind the poll barrier: what was polled before it is handed over first,
+// so that no record of an earlier time meets the new assignment.
+func (e *Engine) onAssigned(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+	e.groupError.Store(nil)
+	e.joined.Store(true)
+	if len(m) == 0 || acquire(e.clientCtx, e.swap) != nil {
+		return
+	}
+	defer release(e.swap)
+	e.mu.Lock()
+	defer e.unlock()
+	e.barrier()
+	defer e.unbarrier()
+	e.stats.Rebalances++
+	for topic, ps := range m {
+		for _, p := range ps {
+			if r := e.routes[topic]; r != nil {
+				e.newAssignment(part{topic, p}, r)
+			}
+		}
+	}
+}
+
+// onRevoked drains the partitions that leave, commits them once, and lets them go. It also comes with no partitions; then
+// it waits for the commit in flight only.
+func (e *Engine) onRevoked(ctx context.Context, _ *kgo.Client, m map[string][]int32) {
+	as := e.take(m)
+	if err := e.drain(ctx, as, e.cfg.DrainTimeout, ErrRevoked); err != nil {
+		e.log.Warn("partitions were given up before their work was done; it runs again elsewhere", "err", err)
+	}
+}
+
+// onLost ends the assignments at once: they are somebody else's, and nothing may be committed for them.
+func (e *Engine) onLost(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+	as := e.take(m)
+	e.mu.Lock()
+	defer e.unlock()
+	for _, a := range as {
+		e.close(a, ErrLost)
+	}
+}
+
+// take looks up the assignments that kgo names.
+func (e *Engine) take(m map[string][]int32) []*assignment {
+	e.mu.Lock()
+	defer e.unlock()
+	var as []*assignment
+	for topic, ps := range m {
+		for _, p := range ps {
+			if a := e.parts[part{topic, p}]; a != nil {
+				as = append(as, a)
+			}
+		}
+	}
+	if len(as) > 0 {
+		e.stats.Rebalances++
+	}
+	return as
+}
+
+// drain lets what runs end while nothing new starts, commits once, and closes the assignments. Other assignments go on. It
+// returns an error that names what did not end in time, or the commit's.
+func (e *Engine) drain(ctx context.Context, as []*assignment, timeout time.Duration, cause error) error {
+	wait, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	e.mu.Lock()
+	for _, a := range as {
+		if a.works() && a.state != halted {
+			e.quiet(a, leaving)
+		}
+	}
+	var overran error
+	if !e.waitUntil(wait, func() bool {
+		return !slices.ContainsFunc(as, func(a *assignment) bool { return a.works() && !a.idle() })
+	}) {
+		overran = e.overran(as, timeout)
+	}
+	dirty := slices.DeleteFunc(slices.Clone(as), func(a *assignment) bool {
+		if a.works() {
+			e.publishRuns(a)
+		}
+		return !a.dirty()
+	})
+	e.unlock()
+
+	err := e.commit(ctx, dirty) // with nothing to commit it still waits for the commit in flight
+
+	e.mu.Lock()
+	defer e.unlock()
+	for _, a := range as {
+		e.close(a, cause)
+	}
+	if overran != nil {
+		return overran
+	}
+	return err
+}
+
+// overran tells of the handlers that outlived a drain.
+func (e *Engine) overran(as []*assignment, timeout time.Duration) error {
+	var names []string
+	for _, a := range as {
+		if !a.works() || a.idle() {
+			continue
+		}
+		info := DrainOverranInfo{Topic: a.topic, Partition: a.partition}
+		for r := range a.runs {
+			first := r.items[0].record.Offset
+			info.Offsets = append(info.Offsets, first)
+			names = append(names, fmt.Sprintf("%s[%d]@%d", a.topic, a.partition, first))
+			e.log.Error("handler outlived its drain; its context is cancelled, and its records run again elsewhere",
+				"topic", a.topic, "partition", a.partition, "offset", first, "running", time.Since(r.started), "drain", timeout)
+		}
+		if f := e.cfg.Observer.DrainOverran; f != nil {
+			e.tell(func() { f(info) })
+		}
+	}
+	slices.Sort(names)
+	return fmt.Errorf("%w after %v: %d handlers still run: %s", ErrDrainTimeout, timeout, len(names), strings.Join(names[:min(len(names), 10)], ", "))
+}

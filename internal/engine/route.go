@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Ordering says what a lane is.
+type Ordering int
+
+// The orderings: one lane a partition, one a key of a partition, one a record.
+const (
+	ByPartition Ordering = iota
+	ByKey
+	Unordered
+)
+
+// Route is what the engine knows of a route. Exactly one of Handle and HandleBatch is set.
+type Route struct {
+	Topics   []string
+	Ordering Ordering
+	Workers  int // handlers that may run at once
+
+	// Handle handles one record.
+	Handle func(ctx context.Context, w *Work, r *kgo.Record, attempt int) Outcome
+
+	// HandleBatch handles up to MaxSize records of one partition. They wait for more for MaxWait.
+	HandleBatch func(ctx context.Context, b *Batch) BatchOutcome
+	MaxSize     int
+	MaxWait     time.Duration
+
+	CommitEach     bool
+	CommitInterval time.Duration // 0: none
+	CommitRecords  int           // 0: none
+
+	MaxAttempts int // 0: no bound
+	Backoff     func(failures int) time.Duration
+	MaxBackoff  time.Duration
+
+	// OnFailure is what becomes of a record that is poison or out of attempts.
+	OnFailure OnFailure
+
+	// DeadLetter writes a failed record's copy. done is called once, from any goroutine, with nil when the copy was
+	// acknowledged.
+	DeadLetter func(f Failure, done func(error))
+
+	// Claim is set on routes whose sink keeps the offsets. The ordering is ByPartition then.
+	Claim func(ctx context.Context, r ClaimRequest) (Claim, error)
+
+	ready  fifo[*assignment] // that have lanes to run
+	active int               // workers
+	since  int               // records finished since the last commit was asked for
+}
+
+// OnFailure is what becomes of a record that cannot be handled.
+type OnFailure int
+
+// Park keeps the record and its lane, and tries again at the longest backoff.
+const (
+	Park OnFailure = iota
+	DeadLetter
+	Drop
+	Halt
+)
+
+// fenced routes keep settled records in their batch until the sink has stepped over them.
+func (r *Route) fenced() bool { return r.Claim != nil }
+
+// Work is what a handler may know of the assignment it works for.
+type Work struct {
+	Topic     string
+	Partition int32
+	TopicID   [16]byte
+	Token     any // of the claim
+}
+
+// Batch is what HandleBatch gets.
+type Batch struct {
+	*Work
+	Records   []*kgo.Record
+	Attempts  []int // one a record, from 1
+	Next      int64
+	NextEpoch int32
+}
+
+// Kind is what became of one call for one record.
+type Kind int
+
+// The kinds of outcomes. The zero value is success.
+const (
+	Done Kind = iota
+	Skipped
+	Failed     // tried again, up to MaxAttempts
+	Outage     // tried again for ever
+	Poison     // never again
+	Reclaim    // the claim is not ours any more
+	HandedBack // not applied, through no fault of its own
+)
+
+// Outcome is what became of one record.
+type Outcome struct {
+	Kind  Kind
+	Err   error
+	After time.Duration // for Failed: the wait, where it is not the route's backoff; -1 none was given
+	Class string        // for dead letters: poison, panic, decode, attempts
+}
+
+// BatchOutcome is what became of a batch: All counts where Each is nil, and it befell the records together.
+type BatchOutcome struct {
+	All  Outcome
+	Each []Outcome // one a record
+}
+
+// Failure is a record on its way to OnFailure.
+type Failure struct {
+	Record      *kgo.Record
+	Attempts    int
+	First, Last time.Time
+	Err         error
+	Class       string
+}
+
+// ClaimRequest and Claim are package sluice's.
+type ClaimRequest struct {
+	Topic          string
+	Partition      int32
+	TopicID        [16]byte
+	Committed      int64
+	CommittedEpoch int32
+	Start          func(context.Context) (int64, error)
+}
+
+// Claim is the answer to a ClaimRequest.
+type Claim struct {
+	Next      int64
+	NextEpoch int32
+	Token     any
+	Refused   error // a person has to mend something
+}
+
+// fifo is a queue; the zero value is empty.
+type fifo[T any] struct {
+	items []T
+	head  int
+}
+
+func (q *fifo[T]) len() int { return len(q.items) - q.head }
+
+func (q *fifo[T]) push(v T) {
+	if len(q.items) == cap(q.items) && q.head > len(q.items)/2 {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, v)
+}
+
+// unshift puts vs back to the front, in their order.
+func (q *fifo[T]) unshift(vs ...T) {
+	if len(vs) == 0 {
+		return
+	}
+	if q.head >= len(vs) {
+		q.head -= len(vs)
+		copy(q.items[q.head:], vs)
+		return
+	}
+	items := make([]T, 0, len(vs)+q.len()+8)
+	items = append(append(items, vs...), q.items[q.head:]...)
+	q.items, q.head = items, 0
+}
+
+func (q *fifo[T]) pop() T {
+	v := q.items[q.head]
+	q.drop(1)
+	return v
+}
+
+// peek is the queue's content, valid until the next call.
+func (q *fifo[T]) peek() []T { return q.items[q.head:] }
+
+// drop forgets the first n.
+func (q *fifo[T]) drop(n int) {
+	clear(q.items[q.head : q.head+n])
+	q.head += n
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+}

@@ -1,0 +1,211 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// claimers bounds how many partitions are claimed at once.
+const claimers = 32
+
+// position is where an assignment begins.
+type position struct {
+	next      int64
+	epoch     int32
+	committed int64
+	topicID   [16]byte
+	token     any
+	refused   error
+}
+
+// onStart tells kgo where the newly assigned partitions begin: at the group's commit, at the configured start, or where a
+// sink that keeps its offsets says. It may be called twice for an assignment; the last call counts. A partition that is
+// refused is left out, and the others start. No error is returned but the context's: any other makes kgo lose every
+// partition.
+func (e *Engine) onStart(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	var topics []string
+	for t := range offsets {
+		topics = append(topics, t)
+	}
+	logs := &logBounds{e: e, topics: topics}
+	ids, err := e.topicIDs(ctx, topics)
+	if err != nil {
+		return nil, err
+	}
+
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	found := make(map[part]position)
+	slots := make(chan struct{}, claimers)
+	for topic, ps := range offsets {
+		route := e.routes[topic]
+		for p, o := range ps {
+			wg.Go(func() {
+				if acquire(ctx, slots) != nil {
+					return
+				}
+				defer release(slots)
+				pos, err := e.begin(ctx, part{topic, p}, route, o.EpochOffset(), ids[topic], logs)
+				if err != nil {
+					return // the context's
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				found[part{topic, p}] = pos
+			})
+		}
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return e.install(ctx, found)
+}
+
+// begin finds out where one partition begins.
+func (e *Engine) begin(ctx context.Context, p part, route *Route, commit kgo.EpochOffset, id [16]byte, logs *logBounds) (position, error) {
+	pos := position{next: commit.Offset, epoch: commit.Epoch, committed: commit.Offset, topicID: id}
+	if commit.Offset < 0 { // kgo's sentinel for "no commit", which is the start offset that New set
+		pos.committed, pos.epoch = -1, -1
+	}
+	if route.fenced() {
+		return pos, e.claim(ctx, &pos, p, route, func(ctx context.Context) (int64, error) { return logs.start(ctx, p) })
+	}
+	if pos.committed >= 0 {
+		return pos, nil
+	}
+	return pos, e.retry(ctx, "find the start of "+p.String(), func() (err error) {
+		pos.next, err = logs.start(ctx, p)
+		return err
+	})
+}
+
+// claim asks the route's sink for a partition until it answers or ctx ends.
+func (e *Engine) claim(ctx context.Context, pos *position, p part, route *Route, start func(context.Context) (int64, error)) error {
+	return e.retry(ctx, "claim "+p.String(), func() error {
+		c, err := route.Claim(ctx, ClaimRequest{
+			Topic: p.topic, Partition: p.partition, TopicID: pos.topicID,
+			Committed: pos.committed, CommittedEpoch: pos.epoch, Start: start,
+		})
+		if err != nil {
+			return err
+		}
+		pos.token, pos.refused = c.Token, c.Refused
+		pos.next, pos.epoch = c.Next, c.NextEpoch
+		return nil
+	})
+}
+
+// install opens the assignments whose start was found.
+func (e *Engine) install(ctx context.Context, found map[part]position) (map[string]map[int32]kgo.Offset, error) {
+	if err := acquire(ctx, e.swap); err != nil {
+		return nil, err
+	}
+	defer release(e.swap)
+	starts := make(map[string]map[int32]kgo.Offset)
+	e.mu.Lock()
+	defer e.unlock()
+	for p, pos := range found {
+		a := e.parts[p]
+		if a == nil || (a.state != starting && a.state != leaving) {
+			a = e.newAssignment(p, e.routes[p.topic])
+		}
+		a.work.TopicID = pos.topicID
+		if pos.refused != nil {
+			e.halt(a, pos.committed, pos.refused)
+			continue
+		}
+		a.start(pos.next, pos.epoch, pos.committed, pos.token)
+		if starts[p.topic] == nil {
+			starts[p.topic] = make(map[int32]kgo.Offset)
+		}
+		starts[p.topic][p.partition] = kgo.NewOffset().At(pos.next).WithEpoch(pos.epoch)
+		if a.dirty() {
+			e.commitDue(a.route, 0) // a start that was resolved is committed, so that it is resolved once
+			if a.route.CommitInterval == 0 {
+				e.commitSoon()
+			}
+		}
+	}
+	return starts, nil
+}
+
+// retry calls f until it succeeds or ctx ends, with backoff.
+func (e *Engine) retry(ctx context.Context, what string, f func() error) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		e.log.Warn("failed; it is tried again", "what", what, "err", err, "in", wait)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// topicIDs asks for the topics' ids; brokers that have none answer zero.
+func (e *Engine) topicIDs(ctx context.Context, topics []string) (map[string][16]byte, error) {
+	ids := make(map[string][16]byte)
+	err := e.retry(ctx, "read the topics' ids", func() error {
+		md, err := e.admin.Metadata(ctx, topics...)
+		if err != nil {
+			return err
+		}
+		for _, t := range md.Topics {
+			ids[t.Topic] = t.ID
+		}
+		return nil
+	})
+	return ids, err
+}
+
+// logBounds looks up where partitions begin, once for all partitions of a round.
+type logBounds struct {
+	e      *Engine
+	topics []string
+	mu     sync.Mutex
+	listed kadm.ListedOffsets
+}
+
+// start resolves the configured start for a partition.
+func (b *logBounds) start(ctx context.Context, p part) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.listed == nil {
+		listed, err := b.e.listStarts(ctx, b.topics)
+		if err != nil {
+			return 0, err
+		}
+		b.listed = listed
+	}
+	o, ok := b.listed.Lookup(p.topic, p.partition)
+	if !ok || o.Err != nil {
+		b.listed = nil
+		return 0, fmt.Errorf("the brokers do not tell the offsets of %v: %w", p, cmpErr(o.Err))
+	}
+	return o.Offset, nil
+}
+
+func (e *Engine) listStarts(ctx context.Context, topics []string) (kadm.ListedOffsets, error) {
+	switch s := e.cfg.Start; {
+	case !s.Time.IsZero():
+		return e.admin.ListOffsetsAfterMilli(ctx, s.Time.UnixMilli(), topics...)
+	case s.Latest:
+		return e.admin.ListCommittedOffsets(ctx, topics...)
+	default:
+		return e.admin.ListStartOffsets(ctx, topics...)
+	}
+}
+
+func (p part) String() string { return fmt.Sprintf("%s[%d]", p.topic, p.partition) }

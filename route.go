@@ -1,0 +1,107 @@
+package sluice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Route gives the records of some topics to a handler, one at a time.
+type Route[V any] struct {
+	// Topics are the topics that the records come from. Required. Topics of an app's routes are disjoint, and a missing
+	// topic is an error at start.
+	Topics []string
+
+	// Decode makes a value of a record. Required.
+	Decode Decoder[V]
+
+	// Handle does the work. Required. What it returns is the record's outcome: nil, Poison, Skip, RetryAfter, Outage, or any
+	// other error, which is retried. Its context ends when the partition is lost, or when it was revoked and the drain ran
+	// out of time; context.Cause tells which.
+	Handle func(ctx context.Context, m Message[V]) error
+
+	// Policy says how records are ordered, retried and committed.
+	Policy Policy
+}
+
+// BatchRoute gives the records of some topics to a handler, many at a time, all of one partition.
+type BatchRoute[V any] struct {
+	// Topics, as for Route. Required.
+	Topics []string
+
+	// Decode makes a value of a record. Required.
+	Decode Decoder[V]
+
+	// Handle does the work. Required. It returns nil, a *BatchError for some of the messages, or an outcome for all of
+	// them. A batch that is poison, or that failed as a whole as often as Retry.MaxAttempts allows, is tried once more record
+	// by record, so that only those that fail by themselves go to OnFailure.
+	Handle func(ctx context.Context, b Batch[V]) error
+
+	// MaxSize bounds a batch in records. Zero: 1,000.
+	MaxSize int
+
+	// MaxWait is how long a batch that is not full waits for more. Zero: it does not wait; a batch takes what is there,
+	// which grows by itself when the handler is slower than the topic.
+	MaxWait time.Duration
+
+	// Offsets is the sink that keeps the offsets, nil for a sink that does not. It demands the ordering ByPartition.
+	Offsets Offsets
+
+	// Policy says how records are ordered, retried and committed.
+	Policy Policy
+}
+
+const defaultBatchSize = 1000
+
+// Add adds a route to an app. It returns every mistake at once; an app with a bad route does not run.
+func Add[V any](app *App, r Route[V]) error {
+	errs := checkRoute(r.Topics, r.Decode == nil, r.Handle == nil)
+	policy, err := r.Policy.withDefaults()
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return app.refuse(fmt.Errorf("%w: Route %v: %w", ErrConfig, r.Topics, err))
+	}
+	return app.add(addedRoute{topics: r.Topics, policy: policy, handler: recordHandler(app, r)})
+}
+
+// AddBatch adds a batch route to an app, as Add does.
+func AddBatch[V any](app *App, r BatchRoute[V]) error {
+	errs := checkRoute(r.Topics, r.Decode == nil, r.Handle == nil)
+	policy, err := r.Policy.withDefaults()
+	errs = append(errs, err)
+	if r.MaxSize < 0 || r.MaxWait < 0 {
+		errs = append(errs, errors.New("MaxSize, MaxWait: a negative number"))
+	}
+	if r.Offsets != nil && policy.Ordering != ByPartition {
+		errs = append(errs, fmt.Errorf("Policy.Ordering: %v with Offsets; a sink that keeps one offset a partition needs ByPartition", policy.Ordering))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return app.refuse(fmt.Errorf("%w: BatchRoute %v: %w", ErrConfig, r.Topics, err))
+	}
+	if r.MaxSize == 0 {
+		r.MaxSize = defaultBatchSize
+	}
+	return app.add(addedRoute{
+		topics: r.Topics, policy: policy, handler: batchHandler(app, r),
+		batch: true, maxSize: r.MaxSize, maxWait: r.MaxWait, offsets: r.Offsets,
+	})
+}
+
+func checkRoute(topics []string, noDecode, noHandle bool) []error {
+	var errs []error
+	if len(topics) == 0 {
+		errs = append(errs, errors.New("Topics: name at least one"))
+	}
+	for i, t := range topics {
+		if t == "" {
+			errs = append(errs, fmt.Errorf("Topics[%d]: empty", i))
+		}
+	}
+	if noDecode {
+		errs = append(errs, errors.New("Decode: required (JSON, Raw, Text or your own)"))
+	}
+	if noHandle {
+		errs = append(errs, errors.New("Handle: required"))
+	}
+	return errs
+}

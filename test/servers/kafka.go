@@ -1,0 +1,177 @@
+package servers
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// KafkaServer is one Apache Kafka node, broker and controller in one.
+type KafkaServer struct {
+	server
+
+	// Brokers is host:port; a list with commas when KAFKA_BROKERS gave one.
+	Brokers string
+}
+
+// Seeds returns Brokers as a list.
+func (k *KafkaServer) Seeds() []string { return strings.Split(k.Brokers, ",") }
+
+// Kill ends the broker with SIGKILL.
+func (k *KafkaServer) Kill(tb testing.TB) { tb.Helper(); k.kill(tb) }
+
+// Stop ends the broker as an operator does.
+func (k *KafkaServer) Stop(tb testing.TB) { tb.Helper(); k.stop(tb) }
+
+// Restart starts the broker again, on its data and its port, killing it first if it runs. It returns when the broker
+// answers.
+func (k *KafkaServer) Restart(tb testing.TB) { tb.Helper(); k.restartFor(tb) }
+
+// Tool runs one of Kafka's own programs by its main class, such as
+// org.apache.kafka.tools.consumer.group.ConsumerGroupCommand, and returns what it printed. Give it --bootstrap-server.
+func (k *KafkaServer) Tool(ctx context.Context, mainClass string, args ...string) ([]byte, error) {
+	java, err := java()
+	if err != nil {
+		return nil, err
+	}
+	// A program that lives for a second starts sooner without the optimising compiler.
+	argv := slices.Concat(java, []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", mainClass}, args)
+	return output(ctx, nil, argv...)
+}
+
+// java returns the start of a command line: the program with Kafka's jars.
+func java() ([]string, error) {
+	program, err := exec.LookPath("java")
+	if err != nil {
+		return nil, fmt.Errorf("kafka: Java is %w", errMissing)
+	}
+	root, err := repository()
+	if err != nil {
+		return nil, err
+	}
+	libs := filepath.Join(root, ".cache", "kafka", "libs")
+	if jars, _ := filepath.Glob(filepath.Join(libs, "kafka_*.jar")); len(jars) == 0 {
+		return nil, fmt.Errorf("kafka: the jars are %w", errMissing)
+	}
+	return []string{program, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(libs, "*")}, nil
+}
+
+func startKafka() (*KafkaServer, error) {
+	if brokers := os.Getenv("KAFKA_BROKERS"); brokers != "" {
+		return &KafkaServer{server: server{name: "Kafka"}, Brokers: brokers}, nil
+	}
+	java, err := java()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	dir, err := newDataDir()
+	if err != nil {
+		return nil, err
+	}
+	broker, err := formatKafka(ctx, dir, java)
+	if err == nil {
+		err = broker.restart()
+	}
+	if err != nil {
+		dir.remove()
+		return nil, err
+	}
+	return broker, nil
+}
+
+// formatKafka writes the settings and prepares the log folder.
+func formatKafka(ctx context.Context, dir *dataDir, java []string) (*KafkaServer, error) {
+	client, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	controller, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	settings := dir.file("server.properties")
+	if err := os.WriteFile(settings, []byte(kafkaProperties(client, controller, dir.file("data"))), 0o600); err != nil {
+		return nil, err
+	}
+	format := slices.Concat(java, []string{"kafka.tools.StorageTool", "format", "-t", clusterID(), "-c", settings})
+	if _, err := output(ctx, nil, format...); err != nil {
+		return nil, err
+	}
+	k := &KafkaServer{Brokers: address(client)}
+	k.server = server{
+		name:  "Kafka",
+		dir:   dir,
+		ready: func(ctx context.Context) error { return askKafka(ctx, k.Brokers) },
+		process: &process{
+			name: "Kafka",
+			argv: slices.Concat(java, []string{"-Xmx512m", "kafka.Kafka", settings}),
+			log:  dir.file("kafka.log"),
+		},
+	}
+	return k, nil
+}
+
+// kafkaProperties are Kafka's defaults but for: copies (there is one broker), the partitions of its own topics (50 take
+// time to make), the lower bounds of what tests set low (session times, heartbeats), and the broker's own session: a broker
+// that was killed is not let in again before its old one has ended, 9 s by default.
+func kafkaProperties(client, controller int, data string) string {
+	return fmt.Sprintf(`process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@%[2]s
+listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
+advertised.listeners=PLAINTEXT://%[1]s
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs=%[3]s
+auto.create.topics.enable=false
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=5
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=5
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=5
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.min.heartbeat.interval.ms=100
+`, address(client), address(controller), data)
+}
+
+func clusterID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:])   // never fails
+	id[0] = id[0]&0x3f | 0x40 // a leading '-' would read as a flag
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+func askKafka(ctx context.Context, broker string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.RequestRetries(0))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	known, err := kadm.NewClient(client).ListBrokers(ctx)
+	if err == nil && len(known) == 0 {
+		err = errors.New("it has not registered itself yet")
+	}
+	return err
+}

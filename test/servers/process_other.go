@@ -1,0 +1,8 @@
+//go:build !linux
+
+package servers
+
+import "syscall"
+
+// dieWithParent has no counterpart elsewhere: a test binary that is killed leaves its servers running there.
+func dieWithParent(*syscall.SysProcAttr) {}

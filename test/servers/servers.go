@@ -1,0 +1,173 @@
+// Package servers starts the real servers that tests need: Apache Kafka, MariaDB and PostgreSQL.
+//
+// Each is started once a test binary, by the first test that asks for it, on ports of its own and in a temporary folder.
+// A server that a test killed and left dead is started again for the next test that asks. TestMain calls [Stop] at its
+// end; a server also dies when its test binary dies, however that happens, and the next run removes what it left.
+//
+// KAFKA_BROKERS, MYSQL_DSN and POSTGRES_DSN name servers to use instead. Those cannot be killed or restarted, so tests
+// that do so skip, or fail under CI.
+package servers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	startTimeout = 60 * time.Second // a cold Java on a busy machine needs 20 s
+	stopTimeout  = 10 * time.Second
+)
+
+// errMissing is wrapped when the software of a server is not installed.
+var errMissing = errors.New("not installed: run scripts/servers.sh")
+
+// server is what all three have in common. A nil process is a server that was given from outside.
+type server struct {
+	name    string
+	process *process
+	ready   probe
+	dir     *dataDir
+}
+
+// restart starts the process on the data and the port that it had, and waits until it answers.
+func (s *server) restart() error {
+	s.process.kill()
+	return s.process.startAndAwait(s.ready)
+}
+
+func (s *server) kill(tb testing.TB) {
+	tb.Helper()
+	s.own(tb)
+	s.process.kill()
+}
+
+func (s *server) stop(tb testing.TB) {
+	tb.Helper()
+	s.own(tb)
+	s.process.stop()
+}
+
+func (s *server) restartFor(tb testing.TB) {
+	tb.Helper()
+	s.own(tb)
+	if err := s.restart(); err != nil {
+		tb.Fatalf("restart %s: %v", s.name, err)
+	}
+}
+
+// own ends the test if the server is not ours to kill.
+func (s *server) own(tb testing.TB) {
+	tb.Helper()
+	if s.process == nil {
+		unavailable(tb, fmt.Errorf("%s was given from outside, so it cannot be killed or restarted", s.name))
+	}
+}
+
+// remove stops the server for good and deletes its data.
+func (s *server) remove() {
+	if s.process != nil {
+		s.process.stop()
+		s.dir.remove()
+	}
+}
+
+// shared starts a server once a test binary.
+type shared[S any] struct {
+	start func() (S, error)
+	base  func(S) *server
+
+	mu      sync.Mutex
+	started bool
+	value   S
+	err     error
+}
+
+// get returns the server, running.
+func (s *shared[S]) get(tb testing.TB) S {
+	tb.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.started {
+		s.value, s.err = s.start()
+		s.started = true
+	}
+	err := s.err
+	if err == nil {
+		if base := s.base(s.value); base.process != nil && !base.process.running() {
+			err = base.restart()
+		}
+	}
+	switch {
+	case errors.Is(err, errMissing):
+		unavailable(tb, err)
+	case err != nil:
+		tb.Fatal(err)
+	}
+	return s.value
+}
+
+func (s *shared[S]) remove() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started && s.err == nil {
+		s.base(s.value).remove()
+	}
+	s.started = false
+}
+
+var (
+	kafka    = shared[*KafkaServer]{start: startKafka, base: func(s *KafkaServer) *server { return &s.server }}
+	mariaDB  = shared[*SQLServer]{start: startMariaDB, base: func(s *SQLServer) *server { return &s.server }}
+	postgres = shared[*SQLServer]{start: startPostgres, base: func(s *SQLServer) *server { return &s.server }}
+)
+
+// Kafka returns the test binary's Kafka broker.
+func Kafka(tb testing.TB) *KafkaServer { tb.Helper(); return kafka.get(tb) }
+
+// MariaDB returns the test binary's MariaDB server.
+func MariaDB(tb testing.TB) *SQLServer { tb.Helper(); return mariaDB.get(tb) }
+
+// Postgres returns the test binary's PostgreSQL server.
+func Postgres(tb testing.TB) *SQLServer { tb.Helper(); return postgres.get(tb) }
+
+// Stop stops every server that was started, at once, and removes its data. Call it in TestMain, after m.Run and before
+// goroutines are counted.
+func Stop() {
+	var wg sync.WaitGroup
+	wg.Go(kafka.remove)
+	wg.Go(mariaDB.remove)
+	wg.Go(postgres.remove)
+	wg.Wait()
+}
+
+// unavailable ends a test that cannot run here: a failure under CI, so that nothing is left out unseen.
+func unavailable(tb testing.TB, err error) {
+	tb.Helper()
+	if os.Getenv("CI") == "true" {
+		tb.Fatal(err)
+	}
+	tb.Skip(err)
+}
+
+// repository returns the checkout's root: the nearest folder above with a go.work.
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("no go.work in this folder or above: run the tests inside the checkout")
+		}
+		dir = parent
+	}
+}
