@@ -90,12 +90,9 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.check(ctx, e.Client()); err != nil {
-		e.Discard()
-		a.closeProducer()
-		return err
+	if err = a.Check(ctx); err == nil {
+		err = e.Run(ctx)
 	}
-	err = e.Run(ctx)
 	a.closeProducer()
 	switch {
 	case errors.Is(err, engine.ErrAborted):

@@ -277,7 +277,7 @@ func TestInvariant4ADrainStopsOnlyThePartitionsThatLeave(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(2 * time.Millisecond):
+				case <-time.After(5 * time.Millisecond):
 				}
 				for p := range int32(partitions) {
 					c.Produce("orders", p, i, 1, 0)

@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"math/rand/v2"
 	"reflect"
 	"runtime"
 	"strings"
@@ -15,6 +16,7 @@ func (c Config) connectOptions() []kgo.Opt {
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.SoftwareNameAndVersion("sluice", "dev"),
 		kgo.DialTimeout(checkTimeout),
+		kgo.RetryBackoffFn(retryBackoff),
 	}
 	if c.ClientID != "" {
 		opts = append(opts, kgo.ClientID(c.ClientID))
@@ -28,6 +30,14 @@ func (c Config) connectOptions() []kgo.Opt {
 		opts = append(opts, kgo.DialTLSConfig(c.TLS.Clone()))
 	}
 	return append(opts, c.ClientOptions...)
+}
+
+// retryBackoff is the client's wait before it asks again: 20 ms, doubled up to 2.5 s, less up to a fifth. It begins lower than
+// kgo's own 250 ms: when partitions leave, kgo ends the fetch in flight with its connection, and a fetch for those that stay
+// may meet that dying connection and wait for this (seen as a gap of 296 ms once in nine rebalances; now 20).
+func retryBackoff(failures int) time.Duration {
+	d := min(20*time.Millisecond<<min(max(failures-1, 0), 10), 2500*time.Millisecond)
+	return d - time.Duration(rand.Int64N(int64(d)/5))
 }
 
 // clientOptions are those of an app's client, before the engine adds its own.

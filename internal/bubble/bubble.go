@@ -42,10 +42,7 @@ func Run(t *testing.T, topics map[string]int32, f func(t *testing.T, c *Cluster)
 			t.Fatal(err)
 		}
 		c := &Cluster{Cluster: cluster, network: network, t: t}
-		c.client, err = kgo.NewClient(append(c.Options(network.DialContext), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c.connect()
 		t.Cleanup(func() { // after the cleanups of f: what it started is stopped first
 			c.client.Close()
 			cluster.Close()
@@ -53,6 +50,23 @@ func Run(t *testing.T, topics map[string]int32, f func(t *testing.T, c *Cluster)
 		})
 		f(t, c)
 	})
+}
+
+func (c *Cluster) connect() {
+	c.t.Helper()
+	opts := append(c.Options(c.Dial), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.client = cl
+}
+
+// Reconnect gives the test a client that knows nothing yet: no topic's id, above all.
+func (c *Cluster) Reconnect() {
+	c.t.Helper()
+	c.client.Close()
+	c.connect()
 }
 
 // Options are what a client needs to reach the cluster, over a dialer of the network or of a Link.

@@ -69,6 +69,7 @@ type assignment struct {
 	finishes  uint64  // grows with every run that finished something
 	awaiting  []*lane // EachRecord: wait for a commit that covers them
 	problem   string  // why health is red
+	problemAt int64   // the record it is about: it goes when that is finished
 	lastError string
 }
 
@@ -189,7 +190,7 @@ func (e *Engine) close(a *assignment, cause error) {
 // halt stops a partition until a restart or a move. Its frontier stays and is committed.
 func (e *Engine) halt(a *assignment, offset int64, err error) {
 	e.quiet(a, halted)
-	a.problem = "halted at offset " + itoa(offset) + ": " + err.Error()
+	a.trouble(offset, "halted at offset "+itoa(offset)+": "+err.Error())
 	a.lastError = err.Error()
 	a.paused = true
 	e.pauseChange = append(e.pauseChange, a.part)
@@ -202,6 +203,9 @@ func (e *Engine) halt(a *assignment, offset int64, err error) {
 	e.commitSoon()
 	e.kick()
 }
+
+// trouble turns health red until the record at offset is finished.
+func (a *assignment) trouble(offset int64, problem string) { a.problem, a.problemAt = problem, offset }
 
 // hold counts what is held in memory, and lets the poll loop look at it again.
 func (e *Engine) hold(a *assignment, bytes int64, records int) {

@@ -57,9 +57,12 @@ var (
 type Engine struct {
 	cfg    Config
 	log    *slog.Logger
-	client *kgo.Client
-	admin  *kadm.Client
 	routes map[string]*Route
+
+	options   []kgo.Opt
+	client    *kgo.Client  // from connected on
+	admin     *kadm.Client // from connected on
+	connected chan struct{}
 
 	clientCtx    context.Context // kgo's own: cancelled by Abort and at the stop's deadline
 	cancelClient context.CancelFunc
@@ -105,6 +108,7 @@ func New(cfg Config) (*Engine, error) {
 		cfg: cfg, log: cfg.Logger,
 		routes:     make(map[string]*Route),
 		aborted:    make(chan struct{}),
+		connected:  make(chan struct{}),
 		swap:       make(chan struct{}, 1),
 		committing: make(chan struct{}, 1),
 		commitNow:  make(chan struct{}, 1),
@@ -140,22 +144,23 @@ func New(cfg Config) (*Engine, error) {
 		kgo.OnPartitionsLost(e.onLost),
 		kgo.AdjustFetchOffsetsFn(e.onStart),
 	)
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
+	if err := kgo.ValidateOpts(opts...); err != nil {
 		e.cancelClient()
 		return nil, err
 	}
-	e.client, e.admin = client, kadm.NewClient(client)
+	e.options = opts
 	return e, nil
 }
 
-// Client is the engine's Kafka client, for questions that change nothing.
-func (e *Engine) Client() *kgo.Client { return e.client }
-
-// Discard closes an engine that is not going to be run.
-func (e *Engine) Discard() {
-	e.cancelClient()
-	e.client.Close()
+// connect makes the client, which joins the group at once: its callbacks wait until it is there.
+func (e *Engine) connect() error {
+	client, err := kgo.NewClient(e.options...)
+	if err != nil {
+		return err
+	}
+	e.client, e.admin = client, kadm.NewClient(client)
+	close(e.connected)
+	return nil
 }
 
 // unlock releases mu and then tells what is to be told.

@@ -13,7 +13,7 @@ import (
 // generation shows. A late zombie may have taken the claim; without this the partition would have no worker.
 func (e *Engine) reclaim(a *assignment, cause error) {
 	e.quiet(a, moving)
-	a.problem = "the claim is lost: " + cause.Error()
+	a.trouble(a.tracker.Next(), "the claim is lost: "+cause.Error())
 	e.stats.Reclaims++
 	e.log.Warn("claim lost; it is taken again if the group still says that the partition is ours",
 		"topic", a.topic, "partition", a.partition, "err", cause)

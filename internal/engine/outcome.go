@@ -35,7 +35,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		t.outages++
 		wait := rt.Backoff(t.outages)
 		t.due = now.Add(wait)
-		a.problem = "outage: " + out.Err.Error()
+		a.trouble(it.record.Offset, "outage: "+out.Err.Error())
 		e.tellFailed(e.cfg.Observer.Failed, it, wait)
 		return true
 	}
@@ -72,7 +72,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return rt.fenced()
 	default:
 		t.due = now.Add(rt.MaxBackoff)
-		a.problem = "offset " + itoa(it.record.Offset) + " cannot be handled, and the route has no OnFailure: " + out.Err.Error()
+		a.trouble(it.record.Offset, "offset "+itoa(it.record.Offset)+" cannot be handled, and the route has no OnFailure: "+out.Err.Error())
 		e.log.Error("record cannot be handled; its lane waits and tries again, as the route has no OnFailure",
 			"topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "err", out.Err)
 		return true
@@ -125,7 +125,7 @@ func (e *Engine) deadLettered(a *assignment, l *lane, it item, attempt int, err 
 	fenced := a.route.fenced()
 	if err != nil && a.starts() {
 		a.lastError = err.Error()
-		a.problem = "a dead letter could not be written: " + err.Error()
+		a.trouble(it.record.Offset, "a dead letter could not be written: "+err.Error())
 		e.log.Error("dead letter not written; its record stays unfinished, and it is tried again", "topic", a.topic,
 			"partition", a.partition, "offset", it.record.Offset, "err", err)
 		time.AfterFunc(a.route.Backoff(attempt), func() {

@@ -165,7 +165,9 @@ func (e *Engine) fetchFailed(p part, err error) {
 	default:
 		e.log.Error("partition cannot be fetched", "topic", p.topic, "partition", p.partition, "err", err)
 		if a != nil {
-			a.lastError, a.problem = err.Error(), "cannot be fetched: "+err.Error()
+			a.lastError = err.Error()
+			at, _ := a.frontier()
+			a.trouble(at, "cannot be fetched: "+err.Error())
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 // onAssigned opens a new epoch for each partition, behind the poll barrier: what was polled before it is handed over first,
 // so that no record of an earlier time meets the new assignment.
 func (e *Engine) onAssigned(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+	<-e.connected
 	e.groupError.Store(nil)
 	e.joined.Store(true)
 	if len(m) == 0 || acquire(e.clientCtx, e.swap) != nil {
@@ -36,6 +37,7 @@ func (e *Engine) onAssigned(_ context.Context, _ *kgo.Client, m map[string][]int
 // onRevoked drains the partitions that leave, commits them once, and lets them go. It also comes with no partitions; then
 // it waits for the commit in flight only.
 func (e *Engine) onRevoked(ctx context.Context, _ *kgo.Client, m map[string][]int32) {
+	<-e.connected
 	as := e.take(m)
 	if err := e.drain(ctx, as, e.cfg.DrainTimeout, ErrRevoked); err != nil {
 		e.log.Warn("partitions were given up before their work was done; it runs again elsewhere", "err", err)

@@ -15,6 +15,9 @@ const leaveGrace = time.Second
 // that leaves sends no heartbeat; then it leaves. Abort, or the deadline, cancels the client's own context, because closing
 // it may otherwise wait for a rebalance. nil means a clean drain.
 func (e *Engine) Run(ctx context.Context) error {
+	if err := e.connect(); err != nil {
+		return err
+	}
 	var loops sync.WaitGroup
 	loops.Go(e.pollLoop)
 	commits, stopCommits := context.WithCancel(context.Background())

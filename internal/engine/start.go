@@ -28,6 +28,7 @@ type position struct {
 // refused is left out, and the others start. No error is returned but the context's: any other makes kgo lose every
 // partition.
 func (e *Engine) onStart(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	<-e.connected
 	var topics []string
 	for t := range offsets {
 		topics = append(topics, t)

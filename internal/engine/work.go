@@ -276,8 +276,10 @@ func (e *Engine) finished(a *assignment, n int, took time.Duration) {
 		return
 	}
 	a.finishes++
-	if a.state != halted {
-		a.problem = ""
+	if a.problem != "" && a.state != halted {
+		if f, _ := a.frontier(); f > a.problemAt {
+			a.problem = ""
+		}
 	}
 	if f := e.cfg.Observer.Run; f != nil {
 		info := RunInfo{Topic: a.topic, Partition: a.partition, Records: n, Took: took}
