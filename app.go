@@ -92,6 +92,8 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	if err = a.Check(ctx); err == nil {
 		err = e.Run(ctx)
+	} else if ctx.Err() != nil {
+		err = nil // stopped before it joined: there is nothing to drain
 	}
 	a.closeProducer()
 	switch {
@@ -199,25 +201,45 @@ func (a *App) check(ctx context.Context, cl *kgo.Client) error {
 	for _, r := range a.routes {
 		topics = append(topics, r.topics...)
 	}
+	for try := 1; ; try++ {
+		err := a.checkTopics(ctx, kadm.NewClient(cl), topics)
+		if !errors.Is(err, errMissingTopic) || try == topicTries {
+			return err
+		}
+		select { // a topic that was made just now may not be known to every broker
+		case <-ctx.Done():
+			return err
+		case <-time.After(topicWait):
+		}
+	}
+}
+
+const (
+	topicTries = 4
+	topicWait  = 250 * time.Millisecond
+)
+
+var errMissingTopic = errors.New("does not exist")
+
+// checkTopics demands the topics of the routes, and those of their dead letters.
+func (a *App) checkTopics(ctx context.Context, adm *kadm.Client, topics []string) error {
 	dead := a.deadLetterTopics()
-	md, err := kadm.NewClient(cl).Metadata(ctx, append(topics, dead...)...)
+	md, err := adm.Metadata(ctx, append(topics[:len(topics):len(topics)], dead...)...)
 	if err != nil {
 		return fmt.Errorf("read the topics of brokers %v: %w", a.cfg.Brokers, err)
 	}
 	var errs []error
-	missing := func(t, what string) {
+	for i, t := range append(topics[:len(topics):len(topics)], dead...) {
+		what := "topic"
+		if i >= len(topics) {
+			what = "dead letter topic"
+		}
 		switch d := md.Topics[t]; {
 		case errors.Is(d.Err, kerr.UnknownTopicOrPartition) || d.Err == nil && len(d.Partitions) == 0:
-			errs = append(errs, fmt.Errorf("%s %q does not exist; create it, e.g. kafka-topics --create --topic %s --partitions 6", what, t, t))
+			errs = append(errs, fmt.Errorf("%s %q %w; create it, e.g. kafka-topics --create --topic %s --partitions 6", what, t, errMissingTopic, t))
 		case d.Err != nil:
 			errs = append(errs, fmt.Errorf("%s %q: %w", what, t, d.Err))
 		}
-	}
-	for _, t := range topics {
-		missing(t, "topic")
-	}
-	for _, t := range dead {
-		missing(t, "dead letter topic")
 	}
 	return errors.Join(errs...)
 }

@@ -252,7 +252,9 @@ func TestOffsetsRouteSettlesDeadLettersBeforeItStepsOverThem(t *testing.T) {
 		}
 		// A restart writes no dead letter again.
 		m = join(t, cfg, sink.route("orders", policy))
-		c.Until("the partition", func() bool { return len(m.app.Health().Partitions) == 1 && m.app.Health().Partitions[0].State == "open" })
+		c.Until("the partition", func() bool {
+			return len(m.app.Health().Partitions) == 1 && m.app.Health().Partitions[0].State == "open"
+		})
 		time.Sleep(5 * time.Second)
 		m.leave(t)
 		if n := len(c.Read("dlq")); n != 10 {

@@ -90,25 +90,31 @@ type shared[S any] struct {
 // get returns the server, running.
 func (s *shared[S]) get(tb testing.TB) S {
 	tb.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.started {
-		s.value, s.err = s.start()
-		s.started = true
-	}
-	err := s.err
-	if err == nil {
-		if base := s.base(s.value); base.process != nil && !base.process.running() {
-			err = base.restart()
-		}
-	}
+	value, err := s.running()
 	switch {
 	case errors.Is(err, errMissing):
 		unavailable(tb, err)
 	case err != nil:
 		tb.Fatal(err)
 	}
-	return s.value
+	return value
+}
+
+// running returns the server, after starting it if it does not run.
+func (s *shared[S]) running() (S, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.started {
+		s.value, s.err = s.start()
+		s.started = true
+	}
+	if s.err != nil {
+		return s.value, s.err
+	}
+	if base := s.base(s.value); base.process != nil && !base.process.running() {
+		return s.value, base.restart()
+	}
+	return s.value, nil
 }
 
 func (s *shared[S]) remove() {
@@ -135,8 +141,14 @@ func MariaDB(tb testing.TB) *SQLServer { tb.Helper(); return mariaDB.get(tb) }
 // Postgres returns the test binary's PostgreSQL server.
 func Postgres(tb testing.TB) *SQLServer { tb.Helper(); return postgres.get(tb) }
 
+// StartKafka is Kafka for a program that is not a test.
+func StartKafka() (*KafkaServer, error) { return kafka.running() }
+
+// StartMariaDB is MariaDB for a program that is not a test.
+func StartMariaDB() (*SQLServer, error) { return mariaDB.running() }
+
 // Stop stops every server that was started, at once, and removes its data. Call it in TestMain, after m.Run and before
-// goroutines are counted.
+// goroutines are counted, or at the end of the program.
 func Stop() {
 	var wg sync.WaitGroup
 	wg.Go(kafka.remove)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -56,16 +57,25 @@ func (s *SQLServer) Restart(tb testing.TB) { tb.Helper(); s.restartFor(tb) }
 // Database makes an empty database, which is dropped at the end of the test.
 func (s *SQLServer) Database(tb testing.TB) DB {
 	tb.Helper()
-	name := "t_" + strings.ToLower(rand.Text()[:16])
-	if err := s.exec(tb.Context(), "create database "+name); err != nil {
-		tb.Fatalf("%s: create database: %v", s.name, err)
+	d, drop, err := s.NewDatabase(tb.Context(), "t_")
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
+	tb.Cleanup(drop)
+	return d
+}
+
+// NewDatabase makes an empty database, whose name begins with prefix, and the function that drops it.
+func (s *SQLServer) NewDatabase(ctx context.Context, prefix string) (d DB, drop func(), err error) {
+	name := prefix + strings.ToLower(rand.Text()[:16])
+	if err := s.exec(ctx, "create database "+name); err != nil {
+		return DB{}, nil, fmt.Errorf("%s: create database: %w", s.name, err)
+	}
+	return s.at(name), func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
-		_ = s.exec(ctx, strings.ReplaceAll(s.drop, "NAME", name)) // the test may have killed the server
-	})
-	return s.at(name)
+		_ = s.exec(ctx, strings.ReplaceAll(s.drop, "NAME", name)) // somebody may have killed the server
+	}, nil
 }
 
 func (s *SQLServer) exec(ctx context.Context, statement string) error {

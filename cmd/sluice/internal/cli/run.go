@@ -1,0 +1,243 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/cmd/sluice/internal/kafka"
+	"github.com/sluice-go/sluice/cmd/sluice/internal/pipeline"
+)
+
+type runOptions struct {
+	file     string
+	check    bool
+	caughtUp bool
+	listen   string // empty: no listener
+}
+
+func newRun(p *Process) *cobra.Command {
+	var flags kafkaFlags
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run FILE",
+		Short: "Run a pipeline: topics to a SQL table, exactly once",
+		Long: `Runs the pipeline in a file until it is stopped: the first Ctrl-C (or SIGTERM) lets what runs end, commits and leaves the
+group; the second one does not wait. Start it any number of times for more throughput, in as many processes as there are
+partitions. At the end it prints one line of JSON on standard output.`,
+		Example: "  sluice run orders.yaml --check\n  sluice run orders.yaml --listen 9100",
+		Args:    exactly("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.file = args[0]
+			spec, err := pipeline.Load(o.file, p.Env)
+			if err != nil {
+				return usageError{err}
+			}
+			if o.listen != "" {
+				if o.listen, err = listenAddress(o.listen); err != nil {
+					return err
+				}
+			}
+			cfg, err := flags.config(p, spec.Kafka)
+			if err != nil {
+				return err
+			}
+			r, err := p.newRunner(spec, cfg, o)
+			if err != nil {
+				return configError(err)
+			}
+			err = r.run(cmd.Context())
+			return errors.Join(err, r.pipeline.Close())
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().BoolVar(&o.check, "check", false, "see whether file, broker and database fit, change nothing, and end")
+	cmd.Flags().BoolVar(&o.caughtUp, "until-caught-up", false, "end when the group has committed what the topics hold at start")
+	cmd.Flags().StringVar(&o.listen, "listen", "", "serve /livez, /readyz and /metrics on this port of 127.0.0.1, or on host:port")
+	return cmd
+}
+
+// runner is one run of a pipeline.
+type runner struct {
+	p        *Process
+	o        runOptions
+	cfg      sluice.Config
+	spec     *pipeline.Spec
+	pipeline *pipeline.Pipeline
+	app      *sluice.App
+	logger   *slog.Logger
+}
+
+func (p *Process) newRunner(spec *pipeline.Spec, cfg sluice.Config, o runOptions) (*runner, error) {
+	r := &runner{p: p, o: o, spec: spec, logger: p.logger()}
+	cfg.Group, cfg.Start, cfg.Logger = spec.Group, spec.Start, r.logger
+	r.cfg = cfg
+	var err error
+	if r.app, err = sluice.New(cfg); err != nil {
+		return nil, err
+	}
+	if r.pipeline, err = pipeline.Open(spec, r.logger, o.check); err != nil {
+		return nil, err
+	}
+	if err := sluice.AddBatch(r.app, r.pipeline.Route()); err != nil {
+		return nil, errors.Join(err, r.pipeline.Close())
+	}
+	return r, nil
+}
+
+func (r *runner) run(ctx context.Context) error {
+	if r.o.check {
+		return r.check(ctx)
+	}
+	caughtUp, err := r.prepare(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return errors.New("stopped before it had begun")
+		}
+		return err
+	}
+	if caughtUp != nil {
+		defer caughtUp.close()
+	}
+	if r.o.listen != "" {
+		stop, err := r.serve(ctx, r.o.listen)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	began := time.Now()
+	if err := r.work(ctx, caughtUp); err != nil {
+		return err
+	}
+	return r.summary(time.Since(began))
+}
+
+// both asks broker and database at once, each within the limit, and returns what is wrong with either.
+func (r *runner) both(ctx context.Context, broker, database func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, r.p.ReachLimit)
+	defer cancel()
+	var wg sync.WaitGroup
+	var brokerErr, databaseErr error
+	wg.Go(func() {
+		if brokerErr = kafka.Reach(ctx, r.cfg); brokerErr == nil {
+			brokerErr = broker(ctx)
+		}
+	})
+	wg.Go(func() { databaseErr = database(ctx) })
+	wg.Wait()
+	return errors.Join(brokerErr, databaseErr)
+}
+
+func (r *runner) check(ctx context.Context) error {
+	var creates []string
+	err := r.both(ctx, r.app.Check, func(ctx context.Context) (err error) {
+		creates, err = r.pipeline.Check(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	topics := append([]string{}, r.spec.Topics...)
+	if r.spec.DeadLetter != "" {
+		topics = append(topics, r.spec.DeadLetter)
+	}
+	table := "table " + r.spec.SQL.Table
+	if len(creates) > 0 {
+		table += "; a run would create " + strings.Join(creates, ", ")
+	}
+	return errors.Join(
+		r.p.printf("ok: %s", r.o.file),
+		r.p.printf("ok: kafka %s: topics %s", strings.Join(r.cfg.Brokers, ","), strings.Join(topics, ", ")),
+		r.p.printf("ok: database %s: %s", r.spec.SQL.DSN, table),
+	)
+}
+
+// prepare sees that everything is there before anything starts, and creates the tables that are missing. It returns what
+// --until-caught-up waits for, or nil.
+func (r *runner) prepare(ctx context.Context) (*caughtUp, error) {
+	var until *caughtUp
+	err := r.both(ctx, func(ctx context.Context) error {
+		if err := r.app.Check(ctx); err != nil || !r.o.caughtUp {
+			return err
+		}
+		client, err := kafka.NewClient(ctx, r.cfg)
+		if err != nil {
+			return err
+		}
+		until = &caughtUp{client: client, group: r.cfg.Group, logger: r.logger}
+		until.bounds, err = kafka.ReadBounds(ctx, kadm.NewClient(client), r.spec.Topics...)
+		return err
+	}, r.pipeline.Prepare)
+	if err != nil && until != nil {
+		until.close()
+		until = nil
+	}
+	return until, err
+}
+
+// work runs the app until ctx ends, or the group has caught up.
+func (r *runner) work(ctx context.Context, until *caughtUp) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	stopped := make(chan struct{})
+	defer close(stopped)
+	go func() { // ends with the run
+		select {
+		case <-r.p.Abort:
+			r.app.Abort()
+		case <-stopped:
+		}
+	}()
+	if until != nil {
+		wg.Go(func() {
+			if until.wait(ctx) {
+				r.logger.Info("caught up", "group", r.cfg.Group)
+				cancel()
+			}
+		})
+	}
+	wg.Go(func() { r.progress(ctx) })
+	r.logger.Info("running", "pipeline", r.spec.Name, "group", r.cfg.Group, "brokers", strings.Join(r.cfg.Brokers, ","),
+		"topics", strings.Join(r.spec.Topics, ","), "database", r.spec.SQL.DSN.String(), "table", r.spec.SQL.Table)
+	err := r.app.Run(ctx)
+	unclean := errors.Is(err, sluice.ErrAborted) || errors.Is(err, sluice.ErrDrainTimeout)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !unclean {
+		return nil // stopped before it had joined
+	}
+	return err
+}
+
+// summary is the line for programs.
+func (r *runner) summary(took time.Duration) error {
+	stats := r.app.Stats()
+	const milli = 1000
+	out := struct {
+		Records      int64   `json:"records"`
+		Rows         int64   `json:"rows"`
+		DeadLettered int64   `json:"dead_lettered"`
+		Seconds      float64 `json:"seconds"`
+		PerSecond    float64 `json:"records_per_second"`
+	}{
+		Records: stats.Finished, Rows: r.pipeline.Rows(), DeadLettered: stats.DeadLettered,
+		Seconds:   math.Round(took.Seconds()*milli) / milli,
+		PerSecond: math.Round(float64(stats.Finished) / took.Seconds()),
+	}
+	line, err := json.Marshal(out)
+	if err != nil {
+		return fmt.Errorf("write the summary: %w", err)
+	}
+	return r.p.printf("%s", line)
+}

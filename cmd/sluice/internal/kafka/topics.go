@@ -1,0 +1,83 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Topic sees to it that a topic is there, and returns its partitions.
+func Topic(ctx context.Context, admin *kadm.Client, topic string) ([]int32, error) {
+	topics, err := admin.ListTopics(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("topic %s: %w", topic, err)
+	}
+	detail := topics[topic]
+	switch {
+	case errors.Is(detail.Err, kerr.UnknownTopicOrPartition), !topics.Has(topic) && detail.Err == nil:
+		return nil, fmt.Errorf("topic %s: there is no such topic; create it first", topic)
+	case detail.Err != nil:
+		return nil, fmt.Errorf("topic %s: %w", topic, detail.Err)
+	}
+	return detail.Partitions.Numbers(), nil
+}
+
+// Bounds are the first and the last offset of each partition, the last being what read_committed sees: the first offset
+// that an open transaction may still change, or else the log's end.
+type Bounds map[string]map[int32]Bound
+
+// Bound is one partition: records from Start to End, End not among them.
+type Bound struct{ Start, End int64 }
+
+// ReadBounds asks for the bounds of topics.
+func ReadBounds(ctx context.Context, admin *kadm.Client, topics ...string) (Bounds, error) {
+	starts, err := admin.ListStartOffsets(ctx, topics...)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read where the logs of %v start: %w", topics, err)
+	}
+	ends, err := admin.ListCommittedOffsets(ctx, topics...)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read where the logs of %v end: %w", topics, err)
+	}
+	bounds := Bounds{}
+	ends.Each(func(end kadm.ListedOffset) {
+		if bounds[end.Topic] == nil {
+			bounds[end.Topic] = map[int32]Bound{}
+		}
+		start, _ := starts.Lookup(end.Topic, end.Partition)
+		bounds[end.Topic][end.Partition] = Bound{Start: start.Offset, End: end.Offset}
+	})
+	return bounds, nil
+}
+
+// Remaining counts the offsets below the bounds' ends that a group has not committed. A partition whose log is empty has
+// none, and so needs no commit.
+func Remaining(ctx context.Context, admin *kadm.Client, group string, bounds Bounds) (int64, error) {
+	committed, err := admin.FetchOffsets(ctx, group)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a group that nobody joined yet
+		return 0, fmt.Errorf("read the commits of group %s: %w", group, err)
+	}
+	var left int64
+	for topic, partitions := range bounds {
+		for partition, bound := range partitions {
+			at := bound.Start
+			if c, ok := committed.Lookup(topic, partition); ok {
+				if c.Err != nil {
+					return 0, fmt.Errorf("read the commits of group %s: %w", group, c.Err)
+				}
+				at = max(at, c.At)
+			}
+			left += max(bound.End-at, 0)
+		}
+	}
+	return left, nil
+}

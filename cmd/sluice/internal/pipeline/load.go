@@ -1,0 +1,214 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/sluice-go/sluice"
+)
+
+// Load reads a pipeline file. Its error is of type Problems and holds every mistake.
+func Load(file string, env Environment) (*Spec, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+			err = pathErr.Err
+		}
+		return nil, Problems{{File: file, Message: err.Error()}}
+	}
+	return Parse(file, text, env)
+}
+
+// Parse is Load for a text in memory. Paths in it are relative to the file's folder.
+func Parse(file string, text []byte, env Environment) (*Spec, error) {
+	var document yaml.Node
+	if err := yaml.Load(text, &document); err != nil {
+		return nil, syntaxProblems(file, err)
+	}
+	if len(document.Content) == 0 {
+		return nil, Problems{{File: file, Message: "the file is empty"}}
+	}
+	r := &reader{file: file, env: env}
+	spec := r.pipeline(field{node: resolve(document.Content[0])})
+	if len(r.problems) > 0 {
+		return nil, r.problems.sorted()
+	}
+	return spec, nil
+}
+
+func (r *reader) pipeline(root field) *Spec {
+	top, _ := r.object(root, "name", "kafka", "source", "decode", "sink", "retry", "dead_letter", "commit")
+	s := &Spec{File: r.file}
+	r.require(top["name"], "name the pipeline; it is the consumer group too, unless source.group says otherwise")
+	s.Name = r.text(top["name"])
+	r.kafka(s, top["kafka"])
+	r.source(s, top["source"])
+	r.decode(s, top["decode"])
+	r.sink(s, top["sink"])
+	r.deadLetter(s, top["dead_letter"])
+	r.retry(s, top["retry"], top["dead_letter"])
+	r.commit(s, top["commit"])
+	return s
+}
+
+func (r *reader) kafka(s *Spec, f field) {
+	kafka, _ := r.object(f, "brokers", "properties")
+	if path := r.text(kafka["properties"]); path != "" {
+		s.Kafka = r.properties(kafka["properties"], path)
+	}
+	if kafka["brokers"].present() {
+		if kafka["properties"].present() {
+			r.badf(kafka["brokers"], "give brokers or properties, not both; the properties file names them as bootstrap.servers")
+		}
+		s.Kafka.Brokers = r.texts(kafka["brokers"])
+	}
+}
+
+func (r *reader) properties(f field, path string) sluice.Config {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(r.file), path)
+	}
+	cfg, err := LoadProperties(path)
+	for _, e := range Flatten(err) {
+		r.badf(f, "%v", e)
+	}
+	return cfg
+}
+
+// LoadProperties reads a file with Kafka's own names for settings.
+func LoadProperties(path string) (sluice.Config, error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return sluice.Config{}, err
+	}
+	defer func() { _ = in.Close() }()
+	cfg, err := sluice.FromProperties(in)
+	if parts, ok := err.(interface{ Unwrap() []error }); ok {
+		// A file's mistakes need no word that the configuration is invalid.
+		isWord := func(e error) bool { return e == sluice.ErrConfig } //nolint:errorlint // the very one
+		err = errors.Join(slices.DeleteFunc(slices.Clone(parts.Unwrap()), isWord)...)
+	}
+	var named []error
+	for _, e := range Flatten(err) {
+		named = append(named, fmt.Errorf("%s: %w", path, e))
+	}
+	return cfg, errors.Join(named...)
+}
+
+// Flatten returns the errors that errors.Join put together, and any other error as it is.
+func Flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	parts := joined.Unwrap()
+	texts := make([]string, len(parts))
+	for i, e := range parts {
+		texts[i] = e.Error()
+	}
+	if err.Error() != strings.Join(texts, "\n") {
+		return []error{err} // fmt.Errorf with several %w
+	}
+	var out []error
+	for _, e := range parts {
+		out = append(out, Flatten(e)...)
+	}
+	return out
+}
+
+func (r *reader) source(s *Spec, f field) {
+	r.require(f, "say what to read: source: {topics: [...]}")
+	source, _ := r.object(f, "topics", "group", "ordering", "start")
+	if f.present() {
+		r.require(source["topics"], "name at least one topic")
+	}
+	s.Topics = r.texts(source["topics"])
+	for i, t := range s.Topics {
+		if t != "" && slices.Index(s.Topics, t) < i {
+			r.badf(source["topics"], "%q is named twice", t)
+		}
+	}
+	s.Group = s.Name
+	if source["group"].present() {
+		s.Group = r.text(source["group"])
+	}
+	switch ordering := r.choice(source["ordering"], "partition", "key", "unordered"); ordering {
+	case "key", "unordered":
+		r.badf(source["ordering"], "%q cannot be had beside the SQL sink, which keeps one offset a partition in the database and "+
+			"writes a partition's records many at a time; leave ordering out, or say partition", ordering)
+	}
+	s.Start = r.start(source["start"])
+}
+
+func (r *reader) start(f field) sluice.Start {
+	text, ok := r.scalar(f, "earliest, latest or a time")
+	switch {
+	case !ok, text == "earliest":
+		return sluice.Earliest()
+	case text == "latest":
+		return sluice.Latest()
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		r.badf(f, "%s is none of earliest, latest and a time as in 2026-01-31T08:00:00Z%s",
+			quote(f.node), suggestion(text, "earliest", "latest"))
+	}
+	return sluice.StartAt(at)
+}
+
+func (r *reader) deadLetter(s *Spec, f field) {
+	letter, _ := r.object(f, "topic")
+	if f.present() {
+		r.require(letter["topic"], "name the topic that failed records are copied to")
+	}
+	s.DeadLetter = r.text(letter["topic"])
+	if s.DeadLetter != "" && slices.Contains(s.Topics, s.DeadLetter) {
+		r.badf(letter["topic"], "%q is a topic of the source, too: dead letters would be read again for ever", s.DeadLetter)
+	}
+}
+
+func (r *reader) retry(s *Spec, f, letter field) {
+	retry, _ := r.object(f, "attempts", "backoff", "max_backoff")
+	s.Retry = sluice.Retry{
+		MaxAttempts: r.number(retry["attempts"], 1),
+		Backoff:     r.duration(retry["backoff"]),
+		MaxBackoff:  r.duration(retry["max_backoff"]),
+	}
+	if retry["attempts"].present() && !letter.present() {
+		r.badf(retry["attempts"], "needs dead_letter: {topic: ...}, to say where a record goes that failed so often; "+
+			"without attempts it is tried for ever")
+	}
+	backoff := s.Retry.Backoff
+	if backoff == 0 {
+		backoff = defaultBackoff
+	}
+	if s.Retry.MaxBackoff > 0 && s.Retry.MaxBackoff < backoff {
+		r.badf(retry["max_backoff"], "%v is below backoff, %v", s.Retry.MaxBackoff, backoff)
+	}
+}
+
+func (r *reader) commit(s *Spec, f field) {
+	commit, _ := r.object(f, "interval", "records")
+	interval, records := r.duration(commit["interval"]), r.number(commit["records"], 1)
+	if interval > 0 && interval < minCommit {
+		r.badf(commit["interval"], "%v is below %v", interval, minCommit)
+	}
+	switch {
+	case interval > 0 && records > 0:
+		s.Commit = sluice.EveryOrN(interval, records)
+	case interval > 0:
+		s.Commit = sluice.Every(interval)
+	case records > 0:
+		s.Commit = sluice.EveryN(records)
+	}
+}

@@ -1,0 +1,252 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/tidwall/gjson"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Row is what a record becomes: a value a column, in the order of the file. A row of a tombstone has values in its key
+// columns alone.
+type Row struct {
+	Values    []any
+	Tombstone bool
+}
+
+// Mapper makes rows of records. It is safe for use by several goroutines.
+//
+// Numbers keep every digit: whole ones that fit become int64 or their text, all others go as text, and the database reads
+// them. Objects and arrays are JSON text, a missing path and null are NULL.
+type Mapper struct {
+	format    Format
+	columns   []Column
+	binary    []bool // by column: wants bytes
+	json      []bool // by column: wants JSON text, quotes and all
+	key       []bool // by column: belongs to the table's key
+	tombstone string
+	scheme    string
+}
+
+// NewMapper makes the mapper of a file that holds no mistake.
+func NewMapper(s *Spec) *Mapper {
+	m := &Mapper{
+		format: s.Decode, columns: s.SQL.Columns, tombstone: s.SQL.Tombstone, scheme: s.SQL.DSN.Scheme,
+		binary: make([]bool, len(s.SQL.Columns)), json: make([]bool, len(s.SQL.Columns)), key: make([]bool, len(s.SQL.Columns)),
+	}
+	for i, c := range m.columns {
+		sqlType := strings.ToLower(c.Type)
+		m.binary[i] = strings.Contains(sqlType, "blob") || strings.Contains(sqlType, "bytea") || strings.Contains(sqlType, "binary")
+		m.json[i] = strings.Contains(sqlType, "json")
+		m.key[i] = slices.Contains(s.SQL.Key, c.Name)
+	}
+	return m
+}
+
+var errTombstone = errors.New("the record has no value (a tombstone); sink.sql.tombstone may say skip or delete")
+
+// Decode makes a record's row. An error means that no row can ever be made of it; it never quotes the record.
+func (m *Mapper) Decode(r *kgo.Record) (Row, error) {
+	row := Row{Values: make([]any, len(m.columns)), Tombstone: r.Value == nil}
+	switch {
+	case !row.Tombstone:
+	case m.tombstone == TombstoneSkip:
+		return row, nil
+	case m.tombstone != TombstoneDelete:
+		return row, errTombstone
+	}
+	value, err := m.value(r, row.Tombstone)
+	if err != nil {
+		return row, err
+	}
+	for i, c := range m.columns {
+		if row.Tombstone && !m.key[i] {
+			continue
+		}
+		switch c.From {
+		case FromValue:
+			row.Values[i] = value(i)
+		case FromKey:
+			row.Values[i], err = m.fromKey(i, r.Key)
+		case FromPartition:
+			row.Values[i] = m.integer(int64(r.Partition))
+		case FromOffset:
+			row.Values[i] = m.integer(r.Offset)
+		case FromTimestamp:
+			row.Values[i] = m.time(r.Timestamp.UTC())
+		}
+		if err == nil && m.key[i] && row.Values[i] == nil {
+			err = errors.New("no value for it, and it belongs to the table's key")
+		}
+		if err != nil {
+			return row, fmt.Errorf("column %s: %w", c.Name, err)
+		}
+	}
+	return row, nil
+}
+
+// value returns how to get a column's value out of the record's value.
+func (m *Mapper) value(r *kgo.Record, tombstone bool) (func(column int) any, error) {
+	if tombstone {
+		return func(int) any { return nil }, nil
+	}
+	switch m.format.Name {
+	case FormatCSV:
+		fields, err := m.split(r.Value)
+		if err != nil {
+			return nil, err
+		}
+		return func(i int) any { return m.csvField(fields, i) }, nil
+	case FormatRaw:
+		return func(i int) any { return m.text(i, r.Value) }, nil
+	}
+	if !gjson.ValidBytes(r.Value) {
+		return nil, errors.New("the value is not JSON")
+	}
+	return func(i int) any {
+		if m.columns[i].Path == "" {
+			return m.result(i, gjson.ParseBytes(r.Value))
+		}
+		return m.result(i, gjson.GetBytes(r.Value, m.columns[i].Path))
+	}, nil
+}
+
+func (m *Mapper) fromKey(i int, key []byte) (any, error) {
+	switch {
+	case key == nil:
+		return nil, nil //nolint:nilnil // NULL
+	case m.columns[i].Path == "":
+		return m.text(i, key), nil
+	case !gjson.ValidBytes(key):
+		return nil, errors.New("the record's key is not JSON, so there is no path in it")
+	}
+	return m.result(i, gjson.GetBytes(key, m.columns[i].Path)), nil
+}
+
+// result turns a JSON value into what a driver takes without losing a digit.
+func (m *Mapper) result(i int, v gjson.Result) any {
+	if m.json[i] && v.Exists() && v.Type != gjson.Null {
+		return v.Raw
+	}
+	switch v.Type {
+	case gjson.Null:
+		return nil
+	case gjson.True:
+		return m.boolean(true)
+	case gjson.False:
+		return m.boolean(false)
+	case gjson.Number:
+		return m.number(v.Raw)
+	case gjson.String:
+		return m.text(i, []byte(v.Str))
+	case gjson.JSON:
+	}
+	return v.Raw
+}
+
+// boolean and number mind that PostgreSQL's driver refuses a Go value of another type than the column's, while it takes text
+// for any type and the server reads it; MySQL and SQLite have no truth values.
+func (m *Mapper) boolean(b bool) any {
+	switch {
+	case m.scheme == schemePostgres:
+		return strconv.FormatBool(b)
+	case b:
+		return int64(1)
+	}
+	return int64(0)
+}
+
+func (m *Mapper) number(raw string) any {
+	if n, err := strconv.ParseInt(raw, 10, 64); err == nil && raw != "-0" {
+		return m.integer(n)
+	}
+	return raw
+}
+
+func (m *Mapper) integer(n int64) any {
+	if m.scheme == schemePostgres {
+		return pgInteger(n)
+	}
+	return n
+}
+
+// pgInteger is a whole number that PostgreSQL's driver takes for columns of text as well, and that is a number to
+// everybody else.
+type pgInteger int64
+
+// Int64Value implements pgtype.Int64Valuer.
+func (n pgInteger) Int64Value() (pgtype.Int8, error) {
+	return pgtype.Int8{Int64: int64(n), Valid: true}, nil
+}
+
+// TextValue implements pgtype.TextValuer.
+func (n pgInteger) TextValue() (pgtype.Text, error) {
+	return pgtype.Text{String: strconv.FormatInt(int64(n), 10), Valid: true}, nil
+}
+
+func (m *Mapper) time(t time.Time) any {
+	switch m.scheme {
+	case schemePostgres:
+		return t.Format(time.RFC3339Nano)
+	case schemeSQLite: // what SQLite's own functions write and read
+		return t.Format("2006-01-02 15:04:05.000")
+	}
+	return t
+}
+
+func (m *Mapper) text(i int, b []byte) any {
+	if m.binary[i] {
+		return bytes.Clone(b)
+	}
+	return string(b)
+}
+
+// split reads one line of CSV (RFC 4180).
+func (m *Mapper) split(line []byte) ([]string, error) {
+	if !utf8.Valid(line) {
+		return nil, errors.New("the value is not CSV: not UTF-8")
+	}
+	in := csv.NewReader(bytes.NewReader(line))
+	in.Comma, in.FieldsPerRecord = m.format.Separator, -1
+	fields, err := in.Read()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("the value is not a line of CSV: empty")
+	case err != nil:
+		if parse, ok := errors.AsType[*csv.ParseError](err); ok {
+			err = parse.Err
+		}
+		return nil, fmt.Errorf("the value is not a line of CSV: %w", err)
+	}
+	if _, err := in.Read(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the value holds more than one line of CSV")
+	}
+	if n := len(m.format.Header); n > 0 && len(fields) != n {
+		return nil, fmt.Errorf("the line has %d fields, decode.csv.header has %d", len(fields), n)
+	}
+	for _, c := range m.columns {
+		if n, _ := strconv.Atoi(c.Path); c.From == FromValue && n >= len(fields) {
+			return nil, fmt.Errorf("the line has %d fields; column %s is field %d, counted from 0", len(fields), c.Name, n)
+		}
+	}
+	return fields, nil
+}
+
+// csvField returns NULL for an empty field, as PostgreSQL's COPY does.
+func (m *Mapper) csvField(fields []string, i int) any {
+	n, _ := strconv.Atoi(m.columns[i].Path)
+	if fields[n] == "" {
+		return nil
+	}
+	return m.text(i, []byte(fields[n]))
+}

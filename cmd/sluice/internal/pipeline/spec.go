@@ -1,0 +1,85 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/sluice-go/sluice"
+)
+
+// Spec is a pipeline file that holds no mistake.
+type Spec struct {
+	Name string
+	File string
+
+	// Kafka is what the properties file said, or nothing but the file's brokers. Brokers is empty where the file leaves them
+	// to flags and environment.
+	Kafka sluice.Config
+
+	Topics     []string
+	Group      string
+	Start      sluice.Start
+	Decode     Format
+	SQL        SQL
+	Retry      sluice.Retry
+	DeadLetter string // the topic; empty for none
+	Commit     sluice.Commit
+}
+
+// Format says how a record's value is read.
+type Format struct {
+	Name      string // json, csv or raw
+	Header    []string
+	Separator rune
+}
+
+// The formats, and what a column may be taken from.
+const (
+	FormatJSON = "json"
+	FormatCSV  = "csv"
+	FormatRaw  = "raw"
+
+	FromValue     = "value"
+	FromKey       = "key"
+	FromPartition = "partition"
+	FromOffset    = "offset"
+	FromTimestamp = "timestamp"
+)
+
+// SQL is the table that records go to.
+type SQL struct {
+	DSN          DSN
+	Table        string
+	Mode         string
+	Tombstone    string
+	Key          []string
+	Columns      []Column // in the order of the file
+	Create       bool
+	OnMissingRow string
+}
+
+// What the sink may do; the words of the file.
+const (
+	ModeInsert = "insert"
+	ModeUpsert = "upsert"
+
+	TombstoneDeadLetter = "dead_letter"
+	TombstoneSkip       = "skip"
+	TombstoneDelete     = "delete"
+
+	MissingRefuse = "refuse"
+	MissingCommit = "commit"
+	MissingStart  = "start"
+)
+
+// Column is one column of the table and where its values come from.
+type Column struct {
+	Name string
+	From string // FromValue and its like
+	Path string // in the value or the key; empty for the whole of it
+	Type string // SQL type for create; empty for the sink's default
+}
+
+const (
+	minCommit      = 10 * time.Millisecond
+	defaultBackoff = 100 * time.Millisecond
+)

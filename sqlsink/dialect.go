@@ -1,0 +1,91 @@
+package sqlsink
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strconv"
+)
+
+// Dialect is a kind of database: made by Postgres, MySQL or SQLite.
+type Dialect struct{ impl dialect }
+
+// String is the database's name: PostgreSQL, MySQL or SQLite.
+func (d Dialect) String() string {
+	if d.impl == nil {
+		return "no dialect"
+	}
+	return d.impl.name()
+}
+
+// dialect is what differs between databases.
+type dialect interface { //nolint:interfacebloat // all of it belongs to one place
+	name() string
+	hasIsolation(sql.IsolationLevel) bool
+
+	// setup makes a new connection ours: limits, isolation, strictness.
+	setup(context.Context, *conn, Limits, sql.IsolationLevel) error
+	// staleIdle tells whether the database ends connections that were idle for Limits.Idle outside of a transaction.
+	staleIdle() bool
+	// begin starts a transaction that is going to write.
+	begin() string
+	// checkNow makes the transaction check constraints with each statement that it would check at COMMIT. Empty: nothing to do.
+	checkNow() string
+	// forUpdate makes a select wait for, see and lock the newest version of its rows.
+	forUpdate() string
+	// now is the current time as an expression.
+	now() string
+
+	quote(name string) string
+	param(n int) string // the nth placeholder, from 1
+	maxParams() int
+
+	// upsert ends an insert of columns so that it replaces the row with the same key. otherUnique: the table has more unique
+	// indexes than the one over key.
+	upsert(columns, key []string, otherUnique bool) string
+	// offsetsTable creates the table of offsets, name quoted, if it is missing.
+	offsetsTable(name string) string
+	// columnType is the type of a column that was given none.
+	columnType(inKey bool) string
+	// tableOptions ends the create statement of a table of rows.
+	tableOptions() string
+	// describe reads the catalog; errNoTable when there is no such table.
+	describe(context.Context, *conn, tableName) (*catalog, error)
+
+	classify(error) class
+}
+
+// catalog is what a dialect knows about a table.
+type catalog struct {
+	columns []catalogColumn
+	unique  [][]string // the columns of each unique index that ON CONFLICT could use
+	problem string     // why the table cannot be written exactly once; empty: it can
+}
+
+type catalogColumn struct {
+	name     string
+	required bool // not null, without a default
+	kind     keyKind
+}
+
+// keyKind tells of a key column when two values are the same to the database exactly if they are the same in Go.
+type keyKind int
+
+const (
+	keyInexact keyKind = iota // not known, or not so: other case, other spelling of a number
+	keyInteger                // for Go's integers
+	keyText                   // for strings without trailing spaces
+)
+
+var errNoTable = errors.New("no such table")
+
+func (c *catalog) column(name string) *catalogColumn {
+	for i := range c.columns {
+		if c.columns[i].name == name {
+			return &c.columns[i]
+		}
+	}
+	return nil
+}
+
+func dollar(n int) string { return "$" + strconv.Itoa(n) }

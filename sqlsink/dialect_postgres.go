@@ -1,0 +1,159 @@
+package sqlsink
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Postgres is PostgreSQL 12 and newer, with a driver whose errors have the method SQLState() string (pgx, lib/pq).
+func Postgres() Dialect { return Dialect{postgres{}} }
+
+type postgres struct{}
+
+func (postgres) name() string       { return "PostgreSQL" }
+func (postgres) staleIdle() bool    { return false }
+func (postgres) begin() string      { return "begin" }
+func (postgres) checkNow() string   { return "set constraints all immediate" }
+func (postgres) forUpdate() string  { return " for update" }
+func (postgres) now() string        { return "now()" }
+func (postgres) param(n int) string { return dollar(n) }
+func (postgres) maxParams() int     { return 65535 }
+
+func (postgres) quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func (postgres) hasIsolation(l sql.IsolationLevel) bool {
+	return slices.Contains([]sql.IsolationLevel{
+		sql.LevelDefault, sql.LevelReadUncommitted, sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable,
+	}, l)
+}
+
+func (postgres) setup(ctx context.Context, c *conn, l Limits, level sql.IsolationLevel) error {
+	if level == sql.LevelDefault {
+		level = sql.LevelReadCommitted
+	}
+	ms := func(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
+	var got [4]string
+	return c.queryRow(ctx, `select set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false), `+
+		`set_config('idle_in_transaction_session_timeout', $3, false), set_config('default_transaction_isolation', $4, false)`,
+		[]any{ms(l.Lock), ms(l.Statement), ms(l.Idle), strings.ToLower(level.String())}, &got[0], &got[1], &got[2], &got[3])
+}
+
+func (d postgres) upsert(columns, key []string, _ bool) string {
+	return onConflict(d, columns, key)
+}
+
+// onConflict is the upsert of PostgreSQL and SQLite. Only the index over key counts: a conflict with another one is an
+// error.
+func onConflict(d dialect, columns, key []string) string {
+	var b strings.Builder
+	b.WriteString(" on conflict (")
+	for i, k := range key {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(d.quote(k))
+	}
+	b.WriteString(")")
+	sep := " do update set "
+	for _, c := range columns {
+		if !slices.Contains(key, c) {
+			b.WriteString(sep + d.quote(c) + " = excluded." + d.quote(c))
+			sep = ", "
+		}
+	}
+	if sep != ", " {
+		b.WriteString(" do nothing")
+	}
+	return b.String()
+}
+
+func (postgres) offsetsTable(name string) string {
+	return `create table if not exists ` + name + ` (
+	group_id text not null,
+	topic text not null,
+	partition_id integer not null,
+	topic_id text not null,
+	next_offset bigint not null,
+	leader_epoch integer not null,
+	owner_epoch bigint not null,
+	owner text not null,
+	updated_at timestamp with time zone not null,
+	primary key (group_id, topic, partition_id)
+)`
+}
+
+func (postgres) columnType(bool) string { return "text" }
+func (postgres) tableOptions() string   { return "" }
+
+func (d postgres) describe(ctx context.Context, c *conn, t tableName) (*catalog, error) {
+	name := d.quote(t.name)
+	if t.schema != "" {
+		name = d.quote(t.schema) + "." + name
+	}
+	var relation sql.NullString
+	if err := c.queryRow(ctx, `select to_regclass($1)::oid::text`, []any{name}, &relation); err != nil {
+		return nil, fmt.Errorf("read the catalog: %w", err)
+	}
+	if !relation.Valid {
+		return nil, errNoTable
+	}
+	found, of := new(catalog), []any{relation.String}
+	err := c.query(ctx, `select a.attname, t.typname, a.attnotnull, a.atthasdef or a.attidentity <> '' or a.attgenerated <> '',
+	coalesce(o.collisdeterministic, true)
+	from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_collation o on o.oid = a.attcollation
+	where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped order by a.attnum`, of, func(scan func(...any) error) error {
+		var col, typ string
+		var notNull, hasDefault, deterministic bool
+		if err := scan(&col, &typ, &notNull, &hasDefault, &deterministic); err != nil {
+			return err
+		}
+		cc := catalogColumn{name: col, required: notNull && !hasDefault}
+		switch {
+		case slices.Contains([]string{"int2", "int4", "int8"}, typ):
+			cc.kind = keyInteger
+		case (typ == "text" || typ == "varchar") && deterministic:
+			cc.kind = keyText
+		}
+		found.columns = append(found.columns, cc)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the columns of %s: %w", t, err)
+	}
+	var last string
+	err = c.query(ctx, `select i.indexrelid::text, a.attname
+	from pg_index i cross join lateral unnest(i.indkey::int2[]) with ordinality as k(attnum, n)
+	join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+	where i.indrelid = $1::oid and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+	and k.n <= i.indnkeyatts order by 1, k.n`, of, func(scan func(...any) error) error {
+		var index, col string
+		if err := scan(&index, &col); err != nil {
+			return err
+		}
+		if index != last {
+			found.unique, last = append(found.unique, nil), index
+		}
+		found.unique[len(found.unique)-1] = append(found.unique[len(found.unique)-1], col)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the unique indexes of %s: %w", t, err)
+	}
+	return found, nil
+}
+
+func (postgres) classify(err error) class {
+	if state, ok := sqlState(err); ok {
+		return classifyState(state)
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return classOutage
+	}
+	return classifyClient(err)
+}

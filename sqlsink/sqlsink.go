@@ -1,0 +1,155 @@
+package sqlsink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/sluice-go/sluice"
+)
+
+// Sink writes batches of records to a table, each record exactly once. Give its Handle and the sink itself, as Offsets, to a
+// sluice.BatchRoute. It is safe for concurrent use.
+type Sink[V any] struct {
+	core *core
+	row  func(sluice.Message[V]) (Row, error)
+}
+
+// core is a Sink without its type parameter.
+type core struct {
+	settings
+	text  *statements
+	conns *conns
+	table atomic.Pointer[tableInfo] // nil until a look at the catalog found everything right
+	stats counters
+}
+
+var _ sluice.Offsets = (*Sink[any])(nil)
+
+// New makes a sink. It does no I/O; every mistake in cfg is returned at once, wrapping sluice.ErrConfig.
+func New[V any](cfg Config[V]) (*Sink[V], error) {
+	s, err := cfg.settings()
+	if err != nil {
+		return nil, err
+	}
+	s.log = s.log.With(slog.String("table", s.table.String()))
+	return &Sink[V]{core: &core{settings: s, text: newStatements(&s), conns: newConns(&s)}, row: cfg.Row}, nil
+}
+
+// Prepare creates what is missing (the table of offsets; with Config.Create the table of rows) and then does what Check
+// does. Call it before the app runs. Any number of processes may call it at once.
+func (s *Sink[V]) Prepare(ctx context.Context) error { return s.core.prepare(ctx) }
+
+// Check looks whether both tables are there and fit Config, and changes nothing. Its error names everything that is wrong
+// and says what to do about it.
+func (s *Sink[V]) Check(ctx context.Context) error { return s.core.check(ctx) }
+
+// Claim implements sluice.Offsets. The first claim does what Check does, where neither Prepare nor Check has.
+func (s *Sink[V]) Claim(ctx context.Context, r sluice.ClaimRequest) (sluice.Claim, error) {
+	return s.core.claim(ctx, r)
+}
+
+// Handle writes a batch and its end in one transaction. It is a sluice.BatchRoute's Handle. Its outcomes:
+//
+//	nil                   rows and offset are committed
+//	*sluice.BatchError    these records are poison; nothing was written
+//	sluice.Poison         the database refuses the batch as a whole but none of its rows by itself; nothing was written
+//	sluice.Reclaim        the partition is no longer ours, or the offset was changed by somebody else; nothing was written
+//	sluice.Outage         the database is away, or said something unknown; whether the batch was written is found out by the next call
+//	any other error       ctx ended, or the batch is not from a claim of this sink
+func (s *Sink[V]) Handle(ctx context.Context, b sluice.Batch[V]) error {
+	cl, ok := b.Claim.(*claim)
+	if !ok {
+		return fmt.Errorf("sqlsink: %s/%d: the batch carries no claim of a sink; give the sink to BatchRoute.Offsets", b.Topic, b.Partition)
+	}
+	if !cl.busy.CompareAndSwap(false, true) {
+		return fmt.Errorf("sqlsink: %s/%d: two batches of one claim at once", b.Topic, b.Partition)
+	}
+	defer cl.busy.Store(false)
+
+	w := &batch{claim: cl, from: cl.next, to: b.Next, epoch: b.NextEpoch, messages: len(b.Messages), maxRows: s.core.statementRows}
+	if w.to <= w.from {
+		if w.to == w.from && w.messages == 0 {
+			return nil
+		}
+		return sluice.Reclaim(fmt.Errorf("sqlsink: %s: a batch that ends at %d, but %d is stored already", cl, w.to, w.from))
+	}
+	failed := map[int]error{}
+	for i, m := range b.Messages {
+		r, err := s.makeRow(m)
+		if err == nil && r.kind == rowSkip {
+			w.skipped++
+			continue
+		}
+		var o *op
+		if err == nil {
+			o, err = s.core.newOp(i, r)
+		}
+		if err != nil {
+			failed[i] = sluice.Poison(fmt.Errorf("sqlsink: table %s: %w", s.core.settings.table, err))
+			continue
+		}
+		w.ops = append(w.ops, o)
+	}
+	if len(failed) > 0 {
+		s.core.stats.poison.Add(int64(len(failed)))
+		return &sluice.BatchError{Failed: failed, RolledBack: true}
+	}
+	return s.core.work(ctx, w)
+}
+
+// makeRow turns a panic of one message into that message's poison.
+func (s *Sink[V]) makeRow(m sluice.Message[V]) (r Row, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &sluice.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return s.row(m)
+}
+
+// Close closes the sink's connections; those in use are closed when their transaction ends. Call it after the app's Run has
+// returned and before closing the DB.
+func (s *Sink[V]) Close() error {
+	s.core.conns.close()
+	return nil
+}
+
+// Stats are counters since the sink was made. They only grow.
+type Stats struct {
+	Written  int64 `json:"written"`  // rows inserted or upserted, committed; of an upsert's key the last one in a batch only
+	Deleted  int64 `json:"deleted"`  // keys deleted, committed
+	Skipped  int64 `json:"skipped"`  // messages that made no row
+	Batches  int64 `json:"batches"`  // committed transactions
+	Retries  int64 `json:"retries"`  // transactions that were begun again
+	Poison   int64 `json:"poison"`   // messages that were found to be poison; one that is handed over again counts again
+	Claims   int64 `json:"claims"`   // partitions claimed
+	Reclaims int64 `json:"reclaims"` // batches that found their claim gone
+}
+
+type counters struct {
+	written, deleted, skipped, batches, retries, poison, claims, reclaims atomic.Int64
+}
+
+// Stats returns the counters.
+func (s *Sink[V]) Stats() Stats {
+	c := &s.core.stats
+	return Stats{
+		Written: c.written.Load(), Deleted: c.deleted.Load(), Skipped: c.skipped.Load(), Batches: c.batches.Load(),
+		Retries: c.retries.Load(), Poison: c.poison.Load(), Claims: c.claims.Load(), Reclaims: c.reclaims.Load(),
+	}
+}
+
+// endOf is the error when ctx has ended.
+func endOf(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); !errors.Is(err, cause) {
+		return fmt.Errorf("sqlsink: %w: %w", cause, err)
+	}
+	return fmt.Errorf("sqlsink: %w", err)
+}
+
+func itoa[N ~int | ~int32 | ~int64](n N) string { return strconv.FormatInt(int64(n), 10) }

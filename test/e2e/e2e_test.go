@@ -1,0 +1,326 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/test/servers"
+)
+
+// total is how many orders a run has; SLUICE_E2E_ORDERS makes it shorter for a look.
+func total() int {
+	if n, err := strconv.Atoi(os.Getenv("SLUICE_E2E_ORDERS")); err == nil {
+		return n
+	}
+	return 300_000
+}
+
+func TestEveryOrderIsOneRow(t *testing.T) {
+	for _, db := range []struct {
+		name   string
+		server func(testing.TB) *servers.SQLServer
+	}{{"MariaDB", servers.MariaDB}, {"PostgreSQL", servers.Postgres}} {
+		for _, mode := range []string{"insert", "upsert"} {
+			t.Run(db.name+"/"+mode, func(t *testing.T) {
+				kafka := servers.Kafka(t)
+				database := db.server(t).Database(t)
+				s := newScenario(t, kafka, database, mode)
+				s.run(t)
+			})
+		}
+	}
+}
+
+// scenario is one run: the orders, the processes that write them into a table, and what is done to those.
+type scenario struct {
+	kafka  *servers.KafkaServer
+	db     *sql.DB
+	admin  *kadm.Client
+	mode   string
+	topic  string
+	group  string
+	dead   string
+	file   string
+	orders *orders
+}
+
+func newScenario(t *testing.T, kafka *servers.KafkaServer, database servers.DB, mode string) *scenario {
+	t.Helper()
+	suffix := strings.ToLower(rand.Text()[:8])
+	s := &scenario{
+		kafka: kafka, db: database.Open(t), mode: mode,
+		topic: "orders-" + suffix, group: "orders-to-sql-" + suffix, dead: "orders-" + suffix + ".dlq",
+	}
+	createTopics(t, kafka.Seeds(), s.topic, s.dead)
+	keys := total()
+	if mode == "upsert" {
+		keys = total() / 3 / partitions * partitions // a key's versions share a partition
+	}
+	s.orders = newOrders(t, kafka.Seeds(), s.topic, total(), keys)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(kafka.Seeds()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	s.admin = kadm.NewClient(cl)
+	if mode == "insert" { // no key of any kind: a record that is applied twice is two rows
+		_, err := s.db.ExecContext(t.Context(), `create table orders (id bigint not null, version int not null,
+			customer varchar(16) not null, amount decimal(12,2) not null, src_partition int not null, src_offset bigint not null)`)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.file = s.pipeline(t, database.URL)
+	return s
+}
+
+// pipeline writes the file that the processes run.
+func (s *scenario) pipeline(t *testing.T, url string) string {
+	t.Helper()
+	dir := t.TempDir()
+	properties := filepath.Join(dir, "client.properties")
+	write(t, properties, "bootstrap.servers="+s.kafka.Brokers+"\nsession.timeout.ms=6000\n")
+	columns := "{id: id, version: version, customer: customer, amount: amount, src_partition: {from: partition}, src_offset: {from: offset}}"
+	key, create := "", "false"
+	if s.mode == "upsert" {
+		columns = "{id: {path: id, type: bigint not null}, version: {path: version, type: int}, customer: {path: customer, type: varchar(16)}, amount: {path: amount, type: 'decimal(12,2)'}, src_partition: {from: partition, type: int}, src_offset: {from: offset, type: bigint}}"
+		key, create = "key: [id]", "true"
+	}
+	file := filepath.Join(dir, "orders.yaml")
+	write(t, file, fmt.Sprintf(`name: orders-to-sql
+kafka: {properties: %s}
+source: {topics: [%s], group: %s, ordering: partition, start: earliest}
+decode: json
+sink:
+  sql:
+    dsn: ${DATABASE_URL}
+    table: orders
+    mode: %s
+    %s
+    columns: %s
+    create: %s
+retry: {attempts: 5, backoff: 100ms, max_backoff: 10s}
+dead_letter: {topic: %s}
+commit: {interval: 500ms}
+`, properties, s.topic, s.group, s.mode, key, columns, create, s.dead))
+	t.Setenv("DATABASE_URL", url)
+	return file
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run breaks three processes in turn, a fifth of the orders unread each time, and checks what came of it.
+func (s *scenario) run(t *testing.T) {
+	a, b, c := start(t, "a", s.file), start(t, "b", s.file), start(t, "c", s.file)
+	for _, p := range []*process{a, b, c} {
+		until(t, 60*time.Second, p.name+" owns partitions", func() bool {
+			h, err := p.health()
+			return err == nil && len(h.Partitions) > 0
+		})
+	}
+	stopWatching := s.watchVersions(t)
+
+	s.produceTo(t, 0.10)
+	c.signal(t, syscall.SIGKILL)
+	t.Log("c was killed by SIGKILL")
+	<-c.ended
+
+	s.produceTo(t, 0.30)
+	frozen := s.freeze(t, b)
+
+	s.produceTo(t, 0.55)
+	s.thaw(t, b, frozen)
+
+	s.produceTo(t, 0.70)
+	d := start(t, "d", s.file)
+
+	s.produceTo(t, 0.85)
+	a.interrupt(t)
+
+	for s.orders.sent < s.orders.total {
+		if err := s.orders.group(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, 3*time.Minute, "the group has committed everything", func() bool { return s.lag(t) == 0 })
+	s.checkLag(t)
+	stopWatching()
+	b.interrupt(t)
+	d.interrupt(t)
+	s.checkRows(t)
+	s.checkDeadLetters(t)
+}
+
+// produceTo produces up to a share of the orders, and then until a fifth of what was produced is unread.
+func (s *scenario) produceTo(t *testing.T, share float64) {
+	t.Helper()
+	for float64(s.orders.sent) < share*float64(s.orders.total) || !s.fifthUnread(t) {
+		if s.orders.sent >= s.orders.total {
+			t.Fatalf("all %d orders are produced, and less than a fifth is unread: the fault would prove little", s.orders.total)
+		}
+		if err := s.orders.group(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (s *scenario) fifthUnread(t *testing.T) bool {
+	t.Helper()
+	var produced int64
+	ends, err := s.admin.ListCommittedOffsets(t.Context(), s.topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends.Each(func(o kadm.ListedOffset) { produced += o.Offset })
+	var done int64
+	for _, next := range s.positions(t) {
+		done += next.offset
+	}
+	return produced > 0 && 5*(produced-done) >= produced
+}
+
+// position is a row of sluice_offsets.
+type position struct {
+	offset int64
+	owner  string
+}
+
+// positions reads what the database says is done.
+func (s *scenario) positions(t *testing.T) map[int32]position {
+	t.Helper()
+	rows, err := s.db.QueryContext(t.Context(), "select partition_id, next_offset, owner from sluice_offsets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	at := make(map[int32]position)
+	for rows.Next() {
+		var p int32
+		var x position
+		if err := rows.Scan(&p, &x.offset, &x.owner); err != nil {
+			t.Fatal(err)
+		}
+		at[p] = x
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// freeze stops a process in the middle of its work (SIGSTOP), proves that it holds unfinished records, and waits until the
+// others have its partitions.
+func (s *scenario) freeze(t *testing.T, p *process) sluice.Health {
+	t.Helper()
+	var h sluice.Health
+	until(t, 30*time.Second, p.name+" holds records", func() bool {
+		var err error
+		h, err = p.health()
+		held := 0
+		for _, x := range h.Partitions {
+			held += x.Queued + x.Running
+		}
+		return err == nil && held > 1000
+	})
+	p.signal(t, syscall.SIGSTOP)
+	before := s.positions(t)
+	unfinished := int64(0)
+	for _, x := range h.Partitions {
+		unfinished += max(0, x.Position-before[x.Partition].offset)
+	}
+	if unfinished == 0 {
+		t.Fatalf("%s held no unfinished records when it was frozen", p.name)
+	}
+	t.Logf("%s was frozen with %d unfinished records of %d partitions", p.name, unfinished, len(h.Partitions))
+	until(t, 90*time.Second, "the others own the frozen process' partitions", func() bool {
+		now := s.positions(t)
+		for _, x := range h.Partitions {
+			if now[x.Partition].owner == before[x.Partition].owner {
+				return false
+			}
+		}
+		return true
+	})
+	return h
+}
+
+// thaw lets the process go on: a zombie with unfinished records of partitions that are others' now.
+func (s *scenario) thaw(t *testing.T, p *process, _ sluice.Health) {
+	t.Helper()
+	p.signal(t, syscall.SIGCONT)
+	t.Logf("%s was thawed", p.name)
+	until(t, 60*time.Second, p.name+" owns partitions again", func() bool {
+		h, err := p.health()
+		if err != nil {
+			return false
+		}
+		for _, x := range h.Partitions {
+			if x.State == "open" && x.Epoch > 3 {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// lag is what the group has not committed, up to the last stable offsets.
+func (s *scenario) lag(t *testing.T) int64 {
+	t.Helper()
+	ends, err := s.admin.ListCommittedOffsets(t.Context(), s.topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commits, err := s.admin.FetchOffsets(t.Context(), s.group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lag int64
+	ends.Each(func(o kadm.ListedOffset) {
+		c, _ := commits.Lookup(s.topic, o.Partition)
+		lag += o.Offset - c.At
+	})
+	return lag
+}
+
+// checkLag asks Kafka's own tool.
+func (s *scenario) checkLag(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := s.kafka.Tool(ctx, "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+		"--bootstrap-server", s.kafka.Brokers, "--describe", "--group", s.group)
+	if err != nil {
+		t.Fatalf("kafka-consumer-groups: %v\n%s", err, out)
+	}
+	seen := 0
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		if len(f) > 5 && f[0] == s.group {
+			seen++
+			if f[5] != "0" {
+				t.Fatalf("kafka-consumer-groups shows lag %s:\n%s", f[5], out)
+			}
+		}
+	}
+	if seen != partitions {
+		t.Fatalf("kafka-consumer-groups shows %d partitions, want %d:\n%s", seen, partitions, out)
+	}
+}
