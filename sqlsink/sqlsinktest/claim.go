@@ -26,12 +26,9 @@ var claimCases = []testCase{
 					r := e.request("g", "t", int32(n))
 					r.Start = func(context.Context) (int64, error) { return int64(100 + i), nil }
 					var err error
-					for range 10 {
-						if claims[i][n], err = p.sink.Claim(e.Context(), r); err == nil {
-							return
-						}
+					if claims[i][n], err = p.sink.Claim(e.Context(), r); err != nil {
+						e.Errorf("Claim: %v; a row that another process has just added is there to be taken over", err)
 					}
-					e.Errorf("Claim: %v", err)
 				})
 			}
 		}

@@ -24,6 +24,22 @@ var poisonCases = []testCase{
 			a.wantDead(int64(at))
 		}
 	}},
+	{name: "nothing is written before the dead letters are", run: func(e *env) {
+		log, want := inserts(10)
+		log[4].Note, log[7].Note = nil, nil
+		a := e.process(insertMode).claimed()
+		if err := a.handle(e.Context(), log, 10); err == nil {
+			e.Error("Handle: no error")
+		}
+		e.wantRows()
+		e.wantOffset(0)
+		a.wantDead(4, 7)
+		// The process dies before its dead letters are acknowledged; the next owner finds the same two.
+		b := e.process(insertMode).claimed()
+		b.work(log, 10)
+		e.wantRows(append(append(append([]string{}, want[:4]...), want[5:7]...), want[8:]...)...)
+		b.wantDead(4, 7)
+	}},
 	{name: "several", run: func(e *env) {
 		log, want := inserts(1000)
 		var dead []int64

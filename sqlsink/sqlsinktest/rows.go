@@ -185,7 +185,10 @@ var rowCases = []testCase{
 			}
 		})
 		p.claimed().work([]event{{Note: "a ", N: 1}, {Note: "a", N: 2}, {Note: "b", N: 3}, {Note: "b ", N: 4}, {Note: "b", N: 5}}, 5)
-		got := e.strings("select n from "+table+" order by n", func(scan func(...any) error) (n string, err error) { err = scan(&n); return n, err })
+		got := e.strings("select n from "+table+" order by n", func(scan func(...any) error) (n string, err error) {
+			err = scan(&n)
+			return n, err
+		})
 		if strings.Join(got, " ") != "2 5" {
 			e.Errorf("rows with n = %v, want the last ones, 2 and 5", got)
 		}

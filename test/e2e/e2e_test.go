@@ -127,7 +127,8 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-// run breaks three processes in turn, a fifth of the orders unread each time, and checks what came of it.
+// run breaks processes in turn, at least a fifth of the orders so far unread each time, and checks what came of it. The
+// shares grow so that each burst is well over a fifth of all before it.
 func (s *scenario) run(t *testing.T) {
 	a, b, c := start(t, "a", s.file), start(t, "b", s.file), start(t, "c", s.file)
 	for _, p := range []*process{a, b, c} {
@@ -138,28 +139,23 @@ func (s *scenario) run(t *testing.T) {
 	}
 	stopWatching := s.watchVersions(t)
 
-	s.produceTo(t, 0.10)
+	s.produceTo(t, 0.08)
 	c.signal(t, syscall.SIGKILL)
 	t.Log("c was killed by SIGKILL")
 	<-c.ended
 
-	s.produceTo(t, 0.30)
+	s.produceTo(t, 0.20)
 	frozen := s.freeze(t, b)
 
-	s.produceTo(t, 0.55)
+	s.produceTo(t, 0.38)
 	s.thaw(t, b, frozen)
 
-	s.produceTo(t, 0.70)
+	s.produceTo(t, 0.62)
 	d := start(t, "d", s.file)
 
-	s.produceTo(t, 0.85)
+	s.produceTo(t, 1.00)
 	a.interrupt(t)
 
-	for s.orders.sent < s.orders.total {
-		if err := s.orders.group(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
 	until(t, 3*time.Minute, "the group has committed everything", func() bool { return s.lag(t) == 0 })
 	s.checkLag(t)
 	stopWatching()
@@ -169,16 +165,21 @@ func (s *scenario) run(t *testing.T) {
 	s.checkDeadLetters(t)
 }
 
-// produceTo produces up to a share of the orders, and then until a fifth of what was produced is unread.
+// produceTo produces up to a share of the orders, and demands that a fifth of all of them is unread then. The greater part
+// of them lies in one transaction, which nobody can read before its end.
 func (s *scenario) produceTo(t *testing.T, share float64) {
 	t.Helper()
-	for float64(s.orders.sent) < share*float64(s.orders.total) || !s.fifthUnread(t) {
-		if s.orders.sent >= s.orders.total {
-			t.Fatalf("all %d orders are produced, and less than a fifth is unread: the fault would prove little", s.orders.total)
-		}
-		if err := s.orders.group(t.Context()); err != nil {
+	burst := int(share*float64(s.orders.total)) - s.orders.sent
+	for _, step := range []struct {
+		n           int
+		transaction bool
+	}{{burst / 4, false}, {burst - burst/4, true}} {
+		if err := s.orders.produce(t.Context(), step.n, step.transaction); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if !s.fifthUnread(t) {
+		t.Fatalf("less than a fifth of %d orders is unread: the fault would prove little", s.orders.sent)
 	}
 }
 

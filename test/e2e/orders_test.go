@@ -13,8 +13,7 @@ import (
 
 const (
 	partitions  = 6
-	groupSize   = 2000 // records that are produced together, every fifth group by a transaction
-	abortedSize = 100  // records of a transaction that is aborted
+	abortedSize = 100 // records of a transaction that is aborted
 	poisonEvery = 1500
 )
 
@@ -70,6 +69,10 @@ func createTopics(t *testing.T, brokers []string, topic, dead string) {
 	if _, err := adm.CreateTopic(t.Context(), 1, 1, nil, dead); err != nil {
 		t.Fatal(err)
 	}
+	until(t, time.Minute, "the broker knows the topics", func() bool { // one that started just now takes seconds
+		md, err := adm.Metadata(t.Context(), topic, dead)
+		return err == nil && md.Topics[topic].Err == nil && md.Topics[dead].Err == nil
+	})
 }
 
 // order makes the i-th order; poison has ids of its own.
@@ -96,25 +99,19 @@ func (o *orders) order(i int) (r *kgo.Record, id int64, poison bool) {
 	return r, id, poison
 }
 
-// group produces the next group of orders and notes where they went.
-func (o *orders) group(ctx context.Context) error {
-	n := o.sent / groupSize
-	var rs []*kgo.Record
-	ids := make(map[*kgo.Record]int64)
-	bad := make(map[*kgo.Record]bool)
-	from := o.sent
-	for i := from; i < min(from+groupSize, o.total); i++ {
-		r, id, poison := o.order(i)
-		rs = append(rs, r)
-		ids[r], bad[r] = id, poison
+// produce produces the next n orders and notes where they went. A transaction comes after another one that is aborted.
+func (o *orders) produce(ctx context.Context, n int, transaction bool) error {
+	rs := make([]*kgo.Record, n)
+	ids := make([]int64, n)
+	bad := make([]bool, n)
+	for i := range n {
+		rs[i], ids[i], bad[i] = o.order(o.sent + i)
 	}
 	cl := o.plain
-	if n%5 == 0 {
+	if transaction {
 		cl = o.transactional
-		if n%15 == 0 {
-			if err := o.aborted(ctx); err != nil {
-				return err
-			}
+		if err := o.aborted(ctx); err != nil {
+			return err
 		}
 		if err := cl.BeginTransaction(); err != nil {
 			return err
@@ -123,25 +120,21 @@ func (o *orders) group(ctx context.Context) error {
 	if err := cl.ProduceSync(ctx, rs...).FirstErr(); err != nil {
 		return err
 	}
-	if n%5 == 0 {
+	if transaction {
 		if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
 			return err
 		}
 	}
-	for _, r := range rs {
+	for i, r := range rs {
 		at := place{r.Partition, r.Offset}
-		if bad[r] {
+		if bad[i] {
 			o.poison[at] = true
 			continue
 		}
-		o.good[ids[r]] = at
+		o.good[ids[i]] = at
+		o.version[ids[i]] = (o.sent + i) / o.keys
 	}
-	for i := from; i < from+len(rs); i++ {
-		if i%poisonEvery != poisonEvery-1 {
-			o.version[int64(i%o.keys)] = i / o.keys
-		}
-	}
-	o.sent += len(rs)
+	o.sent += n
 	return nil
 }
 

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// arm is one peer.
+type arm struct {
+	name    string
+	few     bool // works on the guide's number of records
+	command func(ctx context.Context, s *stage, j job) (*exec.Cmd, error)
+
+	// counted is the statement that says how many records of a group are committed. It reads a handful of rows, so that
+	// asking often costs little.
+	counted func(j job) (query string, args []any)
+}
+
+const (
+	armSluice   = "sluice"
+	armUpsert   = "sluice_upsert"
+	armGuide    = "guide"
+	armHand     = "handwritten"
+	armParallel = "handwritten_parallel"
+)
+
+func arms() []arm {
+	return []arm{
+		{name: armSluice, command: sluiceRun("insert"), counted: sluiceOffsets},
+		{name: armHand, command: loop(doHandwritten, false), counted: handwrittenOffsets},
+		{name: armParallel, command: loop(doHandwritten, true), counted: handwrittenOffsets},
+		{name: armUpsert, command: sluiceRun("upsert"), counted: sluiceOffsets},
+		{name: armGuide, few: true, command: loop(doGuide, false), counted: func(j job) (string, []any) {
+			return "select count(*) from " + j.Table, nil
+		}},
+	}
+}
+
+func armNames() []string {
+	var names []string
+	for _, a := range arms() {
+		names = append(names, a.name)
+	}
+	return names
+}
+
+func sluiceOffsets(j job) (string, []any) {
+	return "select coalesce(sum(next_offset), 0) from sluice_offsets where group_id = ?", []any{j.Group}
+}
+
+func handwrittenOffsets(j job) (string, []any) {
+	return "select coalesce(sum(next_offset), 0) from bench_offsets where group_id = ?", []any{j.Group}
+}
+
+func loop(do string, parallel bool) func(context.Context, *stage, job) (*exec.Cmd, error) {
+	return func(ctx context.Context, _ *stage, j job) (*exec.Cmd, error) {
+		j.Do, j.Parallel = do, parallel
+		return childCommand(ctx, j)
+	}
+}
+
+// sluiceRun is the program with a pipeline that says nothing but what it must, so that all else is the default.
+func sluiceRun(mode string) func(context.Context, *stage, job) (*exec.Cmd, error) {
+	const pipeline = `name: bench
+kafka: {brokers: [%s]}
+source: {topics: [%s], group: %s}
+decode: json
+sink:
+  sql:
+    dsn: %s
+    table: %s
+    mode: %s
+    key: [id]
+    columns: {id: id, user: user, amount: amount, ts: ts}
+`
+	return func(ctx context.Context, s *stage, j job) (*exec.Cmd, error) {
+		file := filepath.Join(s.folder, j.Table+".yaml")
+		text := fmt.Sprintf(pipeline, strings.ReplaceAll(s.brokers, ",", ", "), j.Topic, j.Group, s.database.URL, j.Table, mode)
+		if mode == "insert" {
+			text = strings.Replace(text, "    key: [id]\n", "", 1)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		cmd := exec.CommandContext(ctx, s.sluice, "run", file, "--until-caught-up")
+		// What the environment says about brokers would go before the file.
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "KAFKA_") || strings.HasPrefix(v, "SLUICE_") })
+		return cmd, nil
+	}
+}
+
+// outcome is what one run of an arm gave.
+type outcome struct {
+	rate     float64 // records a second, from the first ones that were seen committed to the last
+	wall     float64 // records a second of the process' whole life
+	reported float64 // what the arm says itself; 0: nothing
+	cpu      time.Duration
+	rss      int64
+}
+
+// once runs an arm on a fresh table and a fresh group, and checks what it wrote.
+func (s *stage) once(ctx context.Context, a arm) (outcome, error) {
+	const limit = 10 * time.Minute
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	records := s.records
+	if a.few {
+		records = s.guideRecords
+	}
+	s.runs++
+	name := fmt.Sprintf("%s_%d", a.name, s.runs)
+	j := job{
+		Brokers: s.brokers, DSN: s.database.DSN, Group: filepath.Base(s.folder) + "-" + name, Records: records, Table: name,
+		Topic: s.topics[records],
+	}
+	if err := errors.Join(createTable(ctx, s.db, name), createOffsets(ctx, s.db)); err != nil {
+		return outcome{}, err
+	}
+	cmd, err := a.command(ctx, s, j)
+	if err != nil {
+		return outcome{}, err
+	}
+	var out outcome
+	var pace pace
+	stop := s.watch(ctx, a, j, &pace)
+	child, err := measured(ctx, cmd)
+	stop()
+	if err != nil {
+		return out, err
+	}
+	got, err := readSums(ctx, s.db, name)
+	if err == nil {
+		err = verify(got, wanted(records))
+	}
+	if err != nil {
+		return out, err
+	}
+	out = outcome{rate: pace.rate(records), wall: float64(records) / child.took.Seconds(), cpu: child.cpu, rss: child.rss}
+	if out.rate == 0 {
+		return out, fmt.Errorf("%d records are too few to see a rate; raise -records and -guide-records", records)
+	}
+	if a.name == armSluice || a.name == armUpsert {
+		out.reported, err = reported(child.output)
+	}
+	_, dropErr := s.db.ExecContext(ctx, "drop table "+name)
+	return out, errors.Join(err, dropErr)
+}
+
+func reported(line []byte) (float64, error) {
+	var summary struct {
+		PerSecond float64 `json:"records_per_second"`
+	}
+	if err := json.Unmarshal(line, &summary); err != nil || summary.PerSecond <= 0 {
+		return 0, fmt.Errorf("sluice run printed no summary: %q (%w)", line, err)
+	}
+	return summary.PerSecond, nil
+}
+
+// watch looks at an arm's progress until stop is called, which looks a last time.
+func (s *stage) watch(ctx context.Context, a arm, j job, p *pace) (stop func()) {
+	const interval = 20 * time.Millisecond
+	query, args := a.counted(j)
+	look := func() {
+		var n int64
+		if err := s.db.QueryRowContext(ctx, query, args...).Scan(&n); err == nil { // an error: there is no such table yet
+			p.saw(time.Now(), n)
+		}
+	}
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ended:
+				look()
+				return
+			case <-tick.C:
+				look()
+			}
+		}
+	}()
+	return func() {
+		close(ended)
+		<-done
+	}
+}
+
+// usage is what a process cost.
+type usage struct {
+	output []byte
+	took   time.Duration
+	cpu    time.Duration // user and system
+	rss    int64         // bytes, at most
+}
+
+// measured runs a process to its end. The kernel counts this process' memory at the start as the child's: so this one stays
+// small, and leaves producing to a child as well.
+func measured(ctx context.Context, cmd *exec.Cmd) (usage, error) {
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	began := time.Now()
+	err := cmd.Run()
+	took := time.Since(began)
+	if err != nil {
+		_, _ = io.Copy(os.Stderr, &stderr)
+		return usage{}, errors.Join(fmt.Errorf("%s: %w", filepath.Base(cmd.Path), err), context.Cause(ctx))
+	}
+	u := usage{output: stdout.Bytes(), took: took, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	if r, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		u.rss = r.Maxrss * rssUnit()
+	}
+	return u, nil
+}

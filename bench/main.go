@@ -1,0 +1,116 @@
+// Bench runs the same job on every peer, side by side, in one run on one machine: JSON orders from a Kafka topic into a
+// MariaDB table. The arms are
+//
+//	sluice                 `sluice run`, mode insert
+//	sluice_upsert          `sluice run`, mode upsert
+//	guide                  the loop of the usual guide: sarama, one insert a record, a commit every third
+//	handwritten            a franz-go loop with 1,000-row inserts that keeps its offsets in the same transaction
+//	handwritten_parallel   the same with a goroutine and a transaction a partition
+//
+// The arms take turns, each in a process of its own, with a fresh table and a fresh group. What they wrote is counted and
+// summed; an arm whose table is wrong fails the run. Rates are told per second, so the guide's loop may have fewer records.
+//
+// Kafka and MariaDB are started, or named by KAFKA_BROKERS and MYSQL_DSN. Progress goes to standard error, one JSON object
+// to standard output.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/sluice-go/sluice/test/servers"
+)
+
+type options struct {
+	records      int64
+	guideRecords int64
+	partitions   int
+	rounds       int
+	only         []string // the arms to run; nil: all
+	sluice       string   // the program; empty: built first
+	output       string   // a file for the report, too
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context) int {
+	const wrongUsage = 2
+	if text := os.Getenv(jobVariable); text != "" {
+		if err := runChild(ctx, text); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			return 1
+		}
+		return 0
+	}
+	o, err := parse(os.Args[1:])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "error:", err)
+		return wrongUsage
+	}
+	defer servers.Stop()
+	if err := bench(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		return 1
+	}
+	return 0
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	var only string
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.Int64Var(&o.records, "records", 300_000, "records for each arm but the guide's")
+	flags.Int64Var(&o.guideRecords, "guide-records", 6_000, "records for the guide's loop")
+	flags.IntVar(&o.partitions, "partitions", 6, "partitions of the topics")
+	flags.IntVar(&o.rounds, "rounds", 3, "times that each arm runs")
+	flags.StringVar(&only, "arms", "", "only these arms, with commas (default all): "+strings.Join(armNames(), ","))
+	flags.StringVar(&o.sluice, "sluice", "", "the program to measure (default: built from this checkout)")
+	flags.StringVar(&o.output, "o", "", "write the report to this file as well")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if o.records < 1 || o.guideRecords < 1 || o.partitions < 1 || o.rounds < 1 {
+		return o, errors.New("-records, -guide-records, -partitions and -rounds must be positive")
+	}
+	if only != "" {
+		o.only = strings.Split(only, ",")
+	}
+	for _, name := range o.only {
+		if !slices.Contains(armNames(), name) {
+			return o, fmt.Errorf("-arms: there is no arm %q; there are %s", name, strings.Join(armNames(), ", "))
+		}
+	}
+	return o, nil
+}
+
+// bench runs the arms and writes the report.
+func bench(ctx context.Context, o options) error {
+	b, err := prepare(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	results, err := b.rounds(ctx)
+	if err != nil {
+		return err
+	}
+	return b.report(results).write(os.Stdout, o.output)
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// order is what a record holds.
+type order struct {
+	ID     int64
+	User   string
+	Cents  int64
+	Placed string // as a database reads it
+}
+
+var firstOrder = time.Date(2026, time.January, 31, 8, 0, 0, 0, time.UTC)
+
+// newOrder makes the order of an id; ids count from 1.
+func newOrder(id int64) order {
+	const users, prices = 5_000, 100_000
+	return order{
+		ID: id, User: "user-" + strconv.FormatInt(id*31%users, 10), Cents: id * 37 % prices,
+		Placed: firstOrder.Add(time.Duration(id) * time.Millisecond).Format("2006-01-02 15:04:05.000"),
+	}
+}
+
+func (o order) json() []byte {
+	return fmt.Appendf(nil, `{"id":%d,"user":%q,"amount":%d.%02d,"ts":%q}`, o.ID, o.User, o.Cents/100, o.Cents%100, o.Placed)
+}
+
+// produce fills a topic. The id is the key, so that the ids of a partition grow, but have holes.
+func produce(ctx context.Context, j job) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(j.seeds()...), kgo.DefaultProduceTopic(j.Topic),
+		kgo.ProducerLinger(20*time.Millisecond), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	first := kgo.AbortingFirstErrPromise(client)
+	for id := range j.Records {
+		o := newOrder(id + 1)
+		client.Produce(ctx, &kgo.Record{Key: strconv.AppendInt(nil, o.ID, 10), Value: o.json()}, first.Promise())
+	}
+	return first.Err()
+}
+
+// createTable is the same for every arm.
+func createTable(ctx context.Context, db *sql.DB, table string) error {
+	_, err := db.ExecContext(ctx, "create table "+table+
+		" (id BIGINT PRIMARY KEY, user VARCHAR(64), amount DECIMAL(12,2), ts DATETIME(3)) engine=InnoDB")
+	return err
+}
+
+// sums are what a table holds, or must hold.
+type sums struct {
+	rows, ids, cents int64
+	first, last      string // of the times
+}
+
+func (s sums) String() string {
+	return fmt.Sprintf("%d rows, ids that add up to %d, %d cents, %s to %s", s.rows, s.ids, s.cents, s.first, s.last)
+}
+
+// wanted is what a table must hold after so many orders.
+func wanted(records int64) sums {
+	s := sums{rows: records, first: newOrder(1).Placed, last: newOrder(records).Placed}
+	for id := int64(1); id <= records; id++ {
+		s.ids += id
+		s.cents += newOrder(id).Cents
+	}
+	return s
+}
+
+func readSums(ctx context.Context, db *sql.DB, table string) (sums, error) {
+	var s sums
+	err := db.QueryRowContext(ctx, `select count(*), coalesce(sum(id), 0), cast(coalesce(sum(amount), 0) * 100 as signed),
+	coalesce(cast(min(ts) as char), ''), coalesce(cast(max(ts) as char), '') from `+table).
+		Scan(&s.rows, &s.ids, &s.cents, &s.first, &s.last)
+	if err != nil {
+		return s, fmt.Errorf("count table %s: %w", table, err)
+	}
+	return s, nil
+}
+
+// verify says what is wrong with an arm's table.
+func verify(got, want sums) error {
+	if got != want {
+		return fmt.Errorf("the table is wrong:\n got  %v\n want %v", got, want)
+	}
+	return nil
+}

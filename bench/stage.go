@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice/test/servers"
+)
+
+// stage is what the arms run on: the servers, the topics with their records, the program.
+type stage struct {
+	options
+
+	brokers  string
+	database servers.DB
+	db       *sql.DB
+	admin    *kadm.Client
+	folder   string
+	machine  machine
+	topics   map[int64]string // by number of records
+	closers  []func()
+	runs     int // to give each run a table and a group of its own
+}
+
+func prepare(ctx context.Context, o options) (_ *stage, err error) {
+	s := &stage{options: o, topics: map[int64]string{}}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.folder, err = os.MkdirTemp("", "sluice-bench-"); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func() { _ = os.RemoveAll(s.folder) })
+	if err := s.build(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, err
+	}
+	for _, records := range []int64{o.records, o.guideRecords} {
+		if err := s.fill(ctx, records); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// build makes the program from this checkout, unless one was given.
+func (s *stage) build(ctx context.Context) error {
+	if s.sluice != "" {
+		return nil
+	}
+	progress("building sluice")
+	s.sluice = filepath.Join(s.folder, "sluice")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.sluice, "github.com/sluice-go/sluice/cmd/sluice")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("go build: %w", err)
+	}
+	return nil
+}
+
+func (s *stage) start(ctx context.Context) error {
+	progress("starting Kafka and MariaDB")
+	broker, err := servers.StartKafka()
+	if err != nil {
+		return err
+	}
+	s.brokers = broker.Brokers
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Seeds()...))
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, client.Close)
+	s.admin = kadm.NewClient(client)
+
+	mariaDB, err := servers.StartMariaDB()
+	if err != nil {
+		return err
+	}
+	var drop func()
+	if s.database, drop, err = mariaDB.NewDatabase(ctx, "bench_"); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, drop)
+	if s.db, err = sql.Open(s.database.Driver, s.database.DSN); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = s.db.Close() })
+
+	s.machine = newMachine()
+	if s.machine.Kafka, err = kafkaVersion(ctx, broker, s.admin); err != nil {
+		return err
+	}
+	return s.db.QueryRowContext(ctx, "select version()").Scan(&s.machine.MariaDB)
+}
+
+// kafkaVersion asks the jars, or, of a broker from elsewhere, what requests it knows: that says major and minor at most.
+func kafkaVersion(ctx context.Context, broker *servers.KafkaServer, admin *kadm.Client) (string, error) {
+	if os.Getenv("KAFKA_BROKERS") == "" {
+		out, err := broker.Tool(ctx, "kafka.Kafka", "--version")
+		if version := regexp.MustCompile(`^\d+(\.\d+)+`).Find(out); err == nil && version != nil {
+			return string(version), nil
+		}
+	}
+	all, err := admin.ApiVersions(ctx)
+	if err != nil {
+		return "", fmt.Errorf("ask the brokers for their version: %w", err)
+	}
+	for _, one := range all.Sorted() {
+		return one.VersionGuess(), nil
+	}
+	return "", nil
+}
+
+// fill makes the topic with so many orders, if there is none yet. A process of its own produces them: see [measured].
+func (s *stage) fill(ctx context.Context, records int64) error {
+	if s.topics[records] != "" {
+		return nil
+	}
+	topic := fmt.Sprintf("bench-orders-%d-%s", records, strings.TrimPrefix(filepath.Base(s.folder), "sluice-bench-"))
+	if _, err := s.admin.CreateTopic(ctx, int32(s.partitions), -1, nil, topic); err != nil {
+		return fmt.Errorf("create topic %s: %w", topic, err)
+	}
+	s.topics[records] = topic
+	s.closers = append(s.closers, func() {
+		_, _ = s.admin.DeleteTopics(context.Background(), topic) // there is nothing to do about an error at the end
+	})
+	progress("producing %d orders to %d partitions of %s", records, s.partitions, topic)
+	cmd, err := childCommand(ctx, job{Do: doProduce, Brokers: s.brokers, Topic: topic, Records: records})
+	if err != nil {
+		return err
+	}
+	_, err = measured(ctx, cmd)
+	return err
+}
+
+func (s *stage) close() {
+	for len(s.closers) > 0 {
+		last := len(s.closers) - 1
+		s.closers[last]()
+		s.closers = s.closers[:last]
+	}
+}
+
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
+}

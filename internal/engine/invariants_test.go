@@ -1,0 +1,595 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-go/sluice/internal/bubble"
+	"github.com/sluice-go/sluice/internal/engine"
+)
+
+var errBad = errors.New("bad")
+
+// loseOnce lets the group forget the member: its next heartbeat tells it that its partitions are lost.
+func loseOnce(c *bubble.Cluster) {
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", Err: kerr.UnknownMemberID, Count: 1})
+}
+
+func TestInvariant1ARecordThatWaitsHoldsTheCommit(t *testing.T) {
+	for name, bad := range map[string]engine.Outcome{
+		"retry":  {Kind: engine.Failed, Err: errBad, After: time.Hour},
+		"outage": {Kind: engine.Outage, Err: errBad},
+		"park":   {Kind: engine.Poison, Err: errBad},
+		"halt":   {Kind: engine.Poison, Err: errBad},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 20, 5)
+				var failed atomic.Bool
+				cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
+					if r.Offset == 7 {
+						failed.Store(true)
+						return bad
+					}
+					return engine.Outcome{}
+				})
+				cfg.Routes[0].Ordering = engine.ByKey // 12 and 17 wait behind 7
+				if name == "halt" {
+					cfg.Routes[0].OnFailure = engine.Halt
+				}
+				_, stop := run(t, cfg)
+				c.Until("the failure", failed.Load)
+				time.Sleep(10 * time.Second)
+				if got := c.Committed("g", "orders", 0); got > 7 {
+					t.Fatalf("invariant 1: committed %d, while 7 waits", got)
+				}
+				if err := stop(); err != nil {
+					t.Fatalf("invariant 1: Run: %v", err)
+				}
+				got := c.Committed("g", "orders", 0)
+				if got > 7 || (got < 7 && name != "halt") { // a halt forgets what waits in other lanes
+					t.Fatalf("invariant 1: committed %d in a stop, want 7, which waits", got)
+				}
+			})
+		})
+	}
+}
+
+func TestInvariant2OnlyAnAcknowledgedDeadLetterFinishesItsRecord(t *testing.T) {
+	for _, name := range []string{"refused", "no answer", "refused in a drain"} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 20, 0)
+				var writes atomic.Int64
+				answer := make(chan error)
+				cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
+					if r.Offset == 7 {
+						return engine.Outcome{Kind: engine.Poison, Err: errBad}
+					}
+					return engine.Outcome{}
+				})
+				cfg.Routes[0].OnFailure = engine.DeadLetter
+				cfg.Routes[0].DeadLetter = func(_ engine.Failure, done func(error)) {
+					writes.Add(1)
+					go func() {
+						if name != "refused" {
+							done(<-answer)
+							return
+						}
+						select {
+						case err := <-answer:
+							done(err)
+						case <-time.After(100 * time.Millisecond):
+							done(errBad)
+						}
+					}()
+				}
+				e, stop := run(t, cfg)
+				c.Until("the write", func() bool { return writes.Load() > 0 })
+				time.Sleep(10 * time.Second)
+				if got := c.Committed("g", "orders", 0); got != 7 {
+					t.Fatalf("invariant 2: committed %d, want 7, whose dead letter is not acknowledged", got)
+				}
+				if name != "refused in a drain" {
+					answer <- nil
+					c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 20 })
+					if err := stop(); err != nil {
+						t.Fatalf("invariant 2: Run: %v", err)
+					}
+					return
+				}
+				stopped := make(chan error, 1)
+				go func() { stopped <- stop() }()
+				c.Until("the drain", func() bool { h := e.Health(); return len(h.Partitions) == 1 && h.Partitions[0].State == "leaving" })
+				answer <- errBad
+				if err := <-stopped; err != nil {
+					t.Fatalf("invariant 2: Run: %v", err)
+				}
+				if got := c.Committed("g", "orders", 0); got != 7 {
+					t.Fatalf("invariant 2: committed %d in a drain, want 7, whose dead letter was refused", got)
+				}
+			})
+		})
+	}
+}
+
+// A commit that was asked for before a loss may be sent after it, with the generation that the member has by then.
+func TestInvariant3ACommitThatWaitsIsNotSentForALostPartition(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		var epoch, lost atomic.Int64
+		var held atomic.Bool
+		send, handle := make(chan struct{}), make(chan struct{})
+		cfg := engineConfig(t, c, func(*kgo.Record) engine.Outcome {
+			if epoch.Load() > 1 {
+				<-handle
+			}
+			return engine.Outcome{}
+		})
+		cfg.Routes[0].CommitInterval, cfg.Routes[0].CommitRecords = 0, 10
+		e, stop := run(t, withHooks(cfg, func(cfg *engine.Config) {
+			cfg.BeforeCommit = func() {
+				if held.CompareAndSwap(false, true) {
+					<-send
+				}
+			}
+			cfg.Observer.Assigned = func(i engine.AssignedInfo) { epoch.Store(int64(i.Epoch)) }
+			cfg.Observer.Released = func(i engine.ReleasedInfo) {
+				if i.Lost {
+					lost.Add(1)
+				}
+			}
+		}))
+		c.Until("a commit that is held", func() bool { return held.Load() && e.Stats().Finished == 10 })
+		loseOnce(c)
+		c.Until("the loss and the return", func() bool { return lost.Load() == 1 && epoch.Load() == 2 })
+		time.Sleep(5 * time.Second) // what was committed for it is read by now
+		close(send)
+		time.Sleep(5 * time.Second)
+		if got := c.Committed("g", "orders", 0); got > 0 {
+			t.Errorf("invariant 3: committed %d, which an assignment finished that was lost before the commit was sent", got)
+		}
+		close(handle)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// withHooks changes a configuration.
+func withHooks(cfg engine.Config, change func(*engine.Config)) engine.Config {
+	change(&cfg)
+	return cfg
+}
+
+func TestInvariant3TheHandlerOfALostPartitionChangesNothing(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		var calls, dead, lost, epoch atomic.Int64
+		first := make(chan struct{})
+		cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
+			if r.Offset == 4 && calls.Add(1) == 1 {
+				<-first
+				return engine.Outcome{Kind: engine.Poison, Err: errBad}
+			}
+			return engine.Outcome{}
+		})
+		cfg.Routes[0].OnFailure = engine.DeadLetter
+		cfg.Routes[0].DeadLetter = func(_ engine.Failure, done func(error)) { dead.Add(1); done(nil) }
+		cfg.Observer.Assigned = func(i engine.AssignedInfo) { epoch.Store(int64(i.Epoch)) }
+		cfg.Observer.Released = func(i engine.ReleasedInfo) {
+			if i.Lost {
+				lost.Add(1)
+			}
+		}
+		e, stop := run(t, cfg)
+		c.Until("record 4 runs", func() bool { return calls.Load() == 1 })
+		loseOnce(c)
+		c.Until("the loss and the return", func() bool { return lost.Load() == 1 && epoch.Load() == 2 })
+		close(first)
+		time.Sleep(10 * time.Second)
+		if n := dead.Load(); n != 0 {
+			t.Errorf("invariant 3: the handler of a lost partition wrote %d dead letters", n)
+		}
+		if got := c.Committed("g", "orders", 0); got != 10 {
+			t.Errorf("invariant 3: committed %d, want 10: the new assignment does not go on", got)
+		}
+		if s := e.Stats(); s.Buffered != 0 || s.BufferedBytes != 0 {
+			t.Errorf("invariant 3: %d records of %d bytes are held when all are finished", s.Buffered, s.BufferedBytes)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestInvariant4ARevokeStartsNothingMore(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
+		for p := range int32(2) {
+			c.Produce("orders", p, 0, 500, 0)
+		}
+		var overran, moved atomic.Int64
+		slow := func(*kgo.Record) engine.Outcome { time.Sleep(time.Second); return engine.Outcome{} }
+		cfg := engineConfig(t, c, slow)
+		cfg.Observer.DrainOverran = func(engine.DrainOverranInfo) { overran.Add(1) }
+		e, stopA := run(t, cfg)
+		c.Until("work", func() bool { return e.Stats().Finished > 5 })
+		other := engineConfig(t, c, slow)
+		other.Observer.Assigned = func(engine.AssignedInfo) { moved.Add(1) }
+		_, stopB := run(t, other)
+		began := time.Now()
+		c.Until("the other member's share", func() bool { return moved.Load() == 1 })
+		if took := time.Since(began); overran.Load() != 0 || took > 15*time.Second {
+			t.Errorf("invariant 4: a drain of one record that takes 1 s took %v: it went on with the records behind it", took)
+		}
+		if err := errors.Join(stopA(), stopB()); err != nil {
+			t.Errorf("invariant 4: Run: %v", err)
+		}
+	})
+}
+
+// lanes checks what a handler sees: one record of a lane at a time, and each again until it succeeded, in offset order.
+type lanes struct {
+	mu      sync.Mutex
+	running map[string]int64
+	next    map[string]int64
+	failed  map[int64]bool
+	done    int
+	broken  string
+}
+
+func (l *lanes) handle(lane string, r *kgo.Record, take time.Duration, fail bool) engine.Outcome {
+	l.mu.Lock()
+	if at, busy := l.running[lane]; busy && l.broken == "" {
+		l.broken = fmt.Sprintf("%d runs beside %d in lane %q", r.Offset, at, lane)
+	}
+	if next, ok := l.next[lane]; (ok && next != r.Offset) && l.broken == "" {
+		l.broken = fmt.Sprintf("%d in lane %q, want %d", r.Offset, lane, next)
+	}
+	l.running[lane] = r.Offset
+	fail = fail && !l.failed[r.Offset]
+	l.failed[r.Offset] = true
+	l.mu.Unlock()
+	if take > 0 {
+		time.Sleep(take)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.running, lane)
+	l.next[lane] = r.Offset
+	if fail {
+		return engine.Outcome{Kind: engine.Failed, Err: errBad, After: 50 * time.Millisecond}
+	}
+	l.done++
+	return engine.Outcome{}
+}
+
+// Records arrive while their lane runs, and while it waits for a retry; fast ones share a run.
+func TestInvariant5ALaneKeepsItsOrderWhateverArrives(t *testing.T) {
+	const keys, total = 3, 300
+	for _, ordering := range []engine.Ordering{engine.ByPartition, engine.ByKey} {
+		for name, take := range map[string]time.Duration{"fast": 0, "slow": 7 * time.Millisecond} {
+			t.Run(fmt.Sprintf("%d/%s", ordering, name), func(t *testing.T) {
+				bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+					l := lanes{running: map[string]int64{}, next: map[string]int64{}, failed: map[int64]bool{}}
+					step := int64(1)
+					if ordering == engine.ByKey {
+						step = keys
+					}
+					cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
+						lane := ""
+						if ordering == engine.ByKey {
+							lane = string(r.Key)
+						}
+						o := l.handle(lane, r, take, r.Offset%20 == 13)
+						if o.Kind == engine.Done {
+							l.mu.Lock()
+							l.next[lane] += step
+							l.mu.Unlock()
+						}
+						return o
+					})
+					cfg.Routes[0].Ordering = ordering
+					_, stop := run(t, cfg)
+					for i := 0; i < total; i += 30 {
+						c.Produce("orders", 0, i, 25, keys)
+						time.Sleep(20 * time.Millisecond)
+						c.Produce("orders", 0, i+25, 5, keys)
+						time.Sleep(20 * time.Millisecond)
+					}
+					time.Sleep(time.Minute)
+					l.mu.Lock()
+					broken, done := l.broken, l.done
+					l.mu.Unlock()
+					if broken != "" || done != total {
+						t.Errorf("invariant 5: %d of %d records done; %s", done, total, broken)
+					}
+					if err := stop(); err != nil {
+						t.Errorf("invariant 5: Run: %v", err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestInvariant5AHandlerThatOutlivesItsAssignmentIsWaitedFor(t *testing.T) {
+	for _, ordering := range []engine.Ordering{engine.ByPartition, engine.ByKey, engine.Unordered} {
+		t.Run(fmt.Sprint(ordering), func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 20, 5)
+				var calls, running, most, lost, epoch, others atomic.Int64
+				release := make(chan struct{})
+				cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
+					if r.Offset != 4 {
+						if epoch.Load() == 2 {
+							others.Add(1)
+						}
+						return engine.Outcome{}
+					}
+					calls.Add(1)
+					n := running.Add(1)
+					most.Store(max(most.Load(), n))
+					<-release
+					running.Add(-1)
+					return engine.Outcome{}
+				})
+				cfg.Routes[0].Ordering = ordering
+				cfg.Observer.Assigned = func(i engine.AssignedInfo) { epoch.Store(int64(i.Epoch)) }
+				cfg.Observer.Released = func(i engine.ReleasedInfo) {
+					if i.Lost {
+						lost.Add(1)
+					}
+				}
+				_, stop := run(t, cfg)
+				c.Until("record 4 runs", func() bool { return calls.Load() == 1 })
+				loseOnce(c)
+				c.Until("the loss and the return", func() bool { return lost.Load() == 1 && epoch.Load() == 2 })
+				time.Sleep(10 * time.Second)
+				if most.Load() != 1 {
+					t.Errorf("invariant 5: record 4 runs twice at once: the old handler was not waited for")
+				}
+				if ordering != engine.ByPartition && others.Load() == 0 {
+					t.Errorf("invariant 5: lanes wait that have no old handler")
+				}
+				close(release)
+				time.Sleep(10 * time.Second)
+				if got := c.Committed("g", "orders", 0); got != 20 || calls.Load() != 2 {
+					t.Errorf("invariant 5: committed %d, record 4 ran %d times; want 20 and 2 when the old handler has ended", got, calls.Load())
+				}
+				if err := stop(); err != nil {
+					t.Errorf("invariant 5: Run: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestInvariant6AnAssignmentDoesNotWaitForAFullQueue(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
+		for p := range int32(2) {
+			c.Produce("orders", p, 0, 500, 0)
+		}
+		release := make(chan struct{})
+		var hold atomic.Bool
+		var mine, others atomic.Int64
+		cfg := engineConfig(t, c, func(*kgo.Record) engine.Outcome {
+			if hold.Load() {
+				<-release
+			}
+			return engine.Outcome{}
+		})
+		cfg.MaxRecords = 50
+		cfg.Observer.Assigned = func(engine.AssignedInfo) { mine.Add(1) }
+		other := engineConfig(t, c, func(*kgo.Record) engine.Outcome { return engine.Outcome{} })
+		other.Observer.Assigned = func(engine.AssignedInfo) { others.Add(1) }
+		e, stopA := run(t, cfg)
+		c.Until("both partitions", func() bool { return mine.Load() == 2 })
+		_, stopB := run(t, other)
+		c.Until("a partition each", func() bool { return others.Load() == 1 })
+		hold.Store(true)
+		for p := range int32(2) {
+			c.Produce("orders", p, 500, 500, 0)
+		}
+		c.Until("a full queue", func() bool { return e.Stats().Buffered >= 50 })
+		if err := stopB(); err != nil {
+			t.Errorf("invariant 6: Run: %v", err)
+		}
+		time.Sleep(20 * time.Second) // a heartbeat, and a round of the group
+		if n := mine.Load(); n != 3 {
+			t.Errorf("invariant 6: the partition of a member that left is not assigned while the queue is full (%d assignments)", n)
+		}
+		close(release)
+		if err := stopA(); err != nil {
+			t.Errorf("invariant 6: Run: %v", err)
+		}
+	})
+}
+
+// stuck runs a member whose handler is stuck in one partition, lets another join, and returns how long that waited for its
+// share, and whether the stuck partition is in it.
+func stuck(t *testing.T, c *bubble.Cluster, partitions, at int32) (took time.Duration, left bool) {
+	t.Helper()
+	for p := range partitions {
+		c.Produce("orders", p, 0, 10, 0)
+	}
+	release := make(chan struct{})
+	var shared, running atomic.Int64
+	var moved sync.Map
+	cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
+		if r.Partition == at {
+			running.Add(1)
+			<-release
+		}
+		return engine.Outcome{}
+	})
+	e, stopA := run(t, cfg)
+	c.Until("work", func() bool { return running.Load() == 1 && e.Stats().Finished == int64(partitions-1)*10 })
+	other := engineConfig(t, c, func(*kgo.Record) engine.Outcome { return engine.Outcome{} })
+	other.Observer.Assigned = func(i engine.AssignedInfo) { moved.Store(i.Partition, true); shared.Add(1) }
+	_, stopB := run(t, other)
+	began := time.Now()
+	for shared.Load() < int64(partitions/2) && time.Since(began) < 5*time.Minute {
+		time.Sleep(10 * time.Millisecond)
+	}
+	took = time.Since(began)
+	_, left = moved.Load(at)
+	close(release)
+	if err := errors.Join(stopA(), stopB()); err != nil {
+		t.Errorf("invariant 6: Run: %v", err)
+	}
+	return took, left
+}
+
+func TestInvariant6ARebalanceWaitsForLeavingPartitionsOnlyAndNotForLong(t *testing.T) {
+	const partitions = 4
+	var stayed, left int
+	for p := range int32(partitions) {
+		t.Run(fmt.Sprint(p), func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": partitions}, func(t *testing.T, c *bubble.Cluster) {
+				took, leaves := stuck(t, c, partitions, p)
+				switch {
+				case !leaves:
+					stayed++
+					if took > 15*time.Second { // heartbeats, and two rounds of the group
+						t.Errorf("invariant 6: a rebalance took %v: it waited for the handler of partition %d, which stays", took, p)
+					}
+				default:
+					left++
+					if took > 35*time.Second { // the same, and the drain's 20 s
+						t.Errorf("invariant 6: a rebalance took %v, longer than the drain's deadline", took)
+					}
+				}
+			})
+		})
+	}
+	if stayed == 0 || left == 0 {
+		t.Errorf("invariant 6: the stuck partition stayed %d times and left %d times: nothing was tested", stayed, left)
+	}
+}
+
+func TestInvariant6ALossWaitsForNoHandler(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		var running, lost, epoch atomic.Int64
+		release := make(chan struct{})
+		cfg := engineConfig(t, c, func(*kgo.Record) engine.Outcome { running.Add(1); <-release; return engine.Outcome{} })
+		cfg.Observer.Assigned = func(i engine.AssignedInfo) { epoch.Store(int64(i.Epoch)) }
+		cfg.Observer.Released = func(i engine.ReleasedInfo) {
+			if i.Lost {
+				lost.Add(1)
+			}
+		}
+		_, stop := run(t, cfg)
+		c.Until("it runs", func() bool { return running.Load() == 1 })
+		loseOnce(c)
+		time.Sleep(15 * time.Second)
+		if lost.Load() != 1 || epoch.Load() != 2 {
+			t.Errorf("invariant 6: %d losses, epoch %d, while a handler is stuck; want 1 and 2: it was waited for", lost.Load(), epoch.Load())
+		}
+		close(release)
+		if err := stop(); err != nil {
+			t.Errorf("invariant 6: Run: %v", err)
+		}
+	})
+}
+
+func TestInvariant10NilOnlyAfterACleanDrain(t *testing.T) {
+	for _, obeys := range []bool{true, false} {
+		t.Run(fmt.Sprintf("obeys its context %t", obeys), func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 10, 0)
+				var running atomic.Bool
+				release := make(chan struct{})
+				defer close(release)
+				cfg := engineConfig(t, c, nil)
+				cfg.Routes[0].Handle = func(ctx context.Context, _ *engine.Work, _ *kgo.Record, _ int) engine.Outcome {
+					running.Store(true)
+					done := ctx.Done()
+					if !obeys {
+						done = nil
+					}
+					select {
+					case <-done:
+					case <-release:
+					}
+					return engine.Outcome{Kind: engine.Failed, Err: errBad}
+				}
+				_, stop := run(t, cfg)
+				c.Until("it runs", running.Load)
+				began := time.Now()
+				err := stop()
+				if took := time.Since(began); took > 32*time.Second {
+					t.Errorf("invariant 10: Run returned after %v", took)
+				}
+				if !errors.Is(err, engine.ErrDrainTimeout) {
+					t.Errorf("invariant 10: Run: %v, want ErrDrainTimeout", err)
+				}
+			})
+		})
+	}
+}
+
+// A client that waits to join a group, behind the drain of another member, is not to be closed without force.
+func TestInvariant10AbortCutsAJoinShort(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 4}, func(t *testing.T, c *bubble.Cluster) {
+		for p := range int32(4) {
+			c.Produce("orders", p, 0, 10, 0)
+		}
+		var slow atomic.Bool
+		var shared, joins atomic.Int64
+		release := make(chan struct{})
+		idle := func(*kgo.Record) engine.Outcome { return engine.Outcome{} }
+		cfgA := engineConfig(t, c, idle)
+		cfgA.Options = append(cfgA.Options, kgo.Balancers(kgo.RangeBalancer()), kgo.ClientID("a")) // eager: all give up all
+		cfgB := engineConfig(t, c, func(*kgo.Record) engine.Outcome {
+			if slow.Load() {
+				<-release
+			}
+			return engine.Outcome{}
+		})
+		cfgB.Options = append(cfgB.Options, kgo.Balancers(kgo.RangeBalancer()), kgo.ClientID("b"))
+		cfgB.Observer.Assigned = func(engine.AssignedInfo) { shared.Add(1) }
+		a, stopA := run(t, cfgA)
+		c.Until("all partitions", func() bool { return len(a.Health().Partitions) == 4 })
+		b, stopB := run(t, cfgB)
+		c.Until("its share", func() bool { return shared.Load() == 2 && b.Health().Joined })
+		time.Sleep(10 * time.Second)
+		slow.Store(true)
+		for p := range int32(4) {
+			c.Produce("orders", p, 10, 10, 0)
+		}
+		time.Sleep(time.Second) // the other member's handlers are stuck now
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Observe: true, Count: -1, When: func(r kmsg.Request) bool {
+			joins.Add(1)
+			return false
+		}})
+		cfgC := engineConfig(t, c, idle)
+		cfgC.Options = append(cfgC.Options, kgo.Balancers(kgo.RangeBalancer()), kgo.ClientID("c"))
+		_, stopC := run(t, cfgC)
+		c.Until("this member waits to join", func() bool { return len(a.Health().Partitions) == 0 && joins.Load() >= 2 })
+		time.Sleep(time.Second)
+		stopped := make(chan error, 1)
+		began := time.Now()
+		go func() { stopped <- stopA() }()
+		a.Abort()
+		err := <-stopped
+		if took := time.Since(began); took > 1500*time.Millisecond || !errors.Is(err, engine.ErrAborted) {
+			t.Errorf("invariant 10: Run returned %v after an abort, after %v, in a join", err, took)
+		}
+		close(release)
+		if err := errors.Join(stopB(), stopC()); err != nil {
+			t.Errorf("invariant 10: Run: %v", err)
+		}
+	})
+}

@@ -1,0 +1,12 @@
+// Package mutants proves that the tests of the engine's invariants can fail. Each *.patch breaks the code in one way that
+// people do get wrong; `make mutants` builds the tests over each and demands that those of the invariant fail.
+//
+// A patch is a unified diff against the module's root, named <invariant>-<what it breaks>.patch. Before the diff it says
+// what is broken, and in one line of its own where that must be noticed:
+//
+//	Must fail: invariant 3 in . ./internal/engine
+//
+// A mutant counts as caught only if its patch applies without fuzz, the test binary builds, and TestInvariant3… of one of
+// these packages fails with a message that says "invariant 3:". It gets up to three runs, since scheduling is not
+// deterministic; a run that takes too long catches nothing.
+package mutants

@@ -1,0 +1,327 @@
+//go:build mutants
+
+package mutants
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+const (
+	runs       = 3                // a mutant; one is enough to catch it
+	runTimeout = 90 * time.Second // of one test
+	atOnce     = 2                // mutants that are built and run at the same time
+	minimum    = 2                // mutants of each invariant in covered
+)
+
+// covered are the invariants that must have mutants.
+var covered = []int{1, 2, 3, 4, 5, 6, 10}
+
+// mutant is one patch.
+type mutant struct {
+	name      string
+	patch     string // its path
+	invariant int
+	packages  []string
+	files     []string // that it changes, from the root
+}
+
+var (
+	nameForm  = regexp.MustCompile(`^(\d+)-[a-z0-9-]+\.patch$`)
+	whereForm = regexp.MustCompile(`(?m)^Must fail: invariant (\d+) in (.+)$`)
+	fileForm  = regexp.MustCompile(`(?m)^\+\+\+ b/(\S+)`)
+)
+
+func TestMutants(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutants := load(t)
+	var mu sync.Mutex
+	caught := make(map[string]string)
+
+	t.Run("unpatched", func(t *testing.T) {
+		for _, pkg := range packages(mutants) {
+			b := build(t, root, pkg, "")
+			tests := b.tests(t, `^TestInvariant`)
+			if len(tests) == 0 {
+				t.Errorf("%s has no test of an invariant", pkg)
+			}
+			for _, test := range tests {
+				if out, err := b.run(t, test); err != nil {
+					t.Errorf("%s: %s fails without any mutant: %v\n%s", pkg, test, err, tail(out))
+				}
+			}
+		}
+	})
+	if t.Failed() {
+		return
+	}
+	t.Run("mutant", func(t *testing.T) {
+		slots := make(chan struct{}, atOnce)
+		for _, m := range mutants {
+			t.Run(m.name, func(t *testing.T) {
+				t.Parallel()
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				by := m.try(t, root)
+				mu.Lock()
+				defer mu.Unlock()
+				caught[m.name] = by
+			})
+		}
+	})
+	report(t, mutants, caught)
+}
+
+// load reads the patches.
+func load(t *testing.T) []mutant {
+	t.Helper()
+	paths, err := filepath.Glob("*.patch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []mutant
+	count := make(map[int]int)
+	for _, path := range paths {
+		m, err := read(path)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		count[m.invariant]++
+		all = append(all, m)
+	}
+	for _, n := range covered {
+		if count[n] < minimum {
+			t.Errorf("invariant %d has %d mutants, want at least %d", n, count[n], minimum)
+		}
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+	slices.SortFunc(all, func(a, b mutant) int {
+		if a.invariant != b.invariant {
+			return a.invariant - b.invariant
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	return all
+}
+
+func read(path string) (mutant, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return mutant{}, err
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return mutant{}, err
+	}
+	m := mutant{name: strings.TrimSuffix(path, ".patch"), patch: abs}
+	name := nameForm.FindStringSubmatch(path)
+	header, _, found := strings.Cut(string(text), "\n--- a/")
+	where := whereForm.FindStringSubmatch(header)
+	if name == nil || where == nil || !found {
+		return mutant{}, errors.New("want a name <invariant>-<what>.patch, a line 'Must fail: invariant <invariant> in <packages>', then the diff")
+	}
+	if name[1] != where[1] {
+		return mutant{}, fmt.Errorf("the name says invariant %s, the text invariant %s", name[1], where[1])
+	}
+	if m.invariant, err = strconv.Atoi(name[1]); err != nil {
+		return mutant{}, err
+	}
+	m.packages = strings.Fields(where[2])
+	for _, f := range fileForm.FindAllStringSubmatch(string(text), -1) {
+		if strings.HasSuffix(f[1], "_test.go") || !strings.HasSuffix(f[1], ".go") {
+			return mutant{}, fmt.Errorf("it changes %s: a mutant breaks the code, not its tests", f[1])
+		}
+		m.files = append(m.files, f[1])
+	}
+	return m, nil
+}
+
+func packages(mutants []mutant) []string {
+	var all []string
+	for _, m := range mutants {
+		all = append(all, m.packages...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// try applies a mutant and returns the test that caught it.
+func (m mutant) try(t *testing.T, root string) string {
+	t.Helper()
+	overlay := m.overlay(t, root)
+	var binaries []binary
+	for _, pkg := range m.packages {
+		binaries = append(binaries, build(t, root, pkg, overlay))
+	}
+	said := fmt.Sprintf("invariant %d:", m.invariant)
+	message := regexp.MustCompile(`(?m)^ +\w+_test\.go:\d+: .*\b` + said)
+	seen := make(map[string]string) // what else failed, by test
+	for n := range runs {
+		for _, b := range binaries {
+			for _, test := range b.tests(t, fmt.Sprintf(`^TestInvariant%d[^0-9]`, m.invariant)) {
+				out, err := b.run(t, test)
+				switch {
+				case err == nil:
+				case message.MatchString(out):
+					if n > 0 {
+						test += fmt.Sprintf(" (in run %d)", n+1)
+					}
+					return test
+				default:
+					seen[test] = fmt.Sprintf("%s: %v\n%s", test, err, tail(out))
+				}
+			}
+		}
+	}
+	t.Errorf("SURVIVED: no test failed and said %q\n%s", said, strings.Join(slices.Sorted(maps.Values(seen)), "\n"))
+	return ""
+}
+
+// overlay copies the files that the patch changes, patches the copies, and returns a file for -overlay. Its paths are
+// absolute: others may do nothing without a word.
+func (m mutant) overlay(t *testing.T, root string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, f := range m.files {
+		text, err := os.ReadFile(filepath.Join(root, f))
+		if err != nil {
+			t.Fatalf("the patch is out of date: %v", err)
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, f)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, f), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "patch", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-p1", "-d", dir, "-i", m.patch)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("the patch does not apply any more; bring it up to date with the code: %v\n%s", err, out)
+	}
+	replace := make(map[string]string)
+	for _, f := range m.files {
+		before, err := os.ReadFile(filepath.Join(root, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := os.ReadFile(filepath.Join(dir, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Equal(before, after) {
+			t.Fatalf("the patch changes nothing in %s", f)
+		}
+		replace[filepath.Join(root, f)] = filepath.Join(dir, f)
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// binary is a package's test binary.
+type binary struct{ path, dir string }
+
+// build builds a package's test binary, over an overlay unless that is "".
+func build(t *testing.T, root, pkg, overlay string) binary {
+	t.Helper()
+	b := binary{path: filepath.Join(t.TempDir(), "tests"), dir: filepath.Join(root, pkg)}
+	args := []string{"test", "-c", "-tags", "synctests", "-o", b.path}
+	if overlay != "" {
+		args = append(args, "-overlay", overlay)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", append(args, pkg)...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s does not build: %v\n%s", pkg, err, out)
+	}
+	if _, err := os.Stat(b.path); err != nil {
+		t.Fatalf("%s has no tests: %v", pkg, err)
+	}
+	return b
+}
+
+// tests lists tests.
+func (b binary) tests(t *testing.T, pattern string) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), b.path, "-test.list", pattern)
+	cmd.Dir = b.dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("list the tests: %v", err)
+	}
+	return strings.Fields(string(out))
+}
+
+// run runs one test in a process of its own, as a mutant may end in a panic, and returns what it prints while it runs.
+func (b binary) run(t *testing.T, test string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), runTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, b.path, "-test.run", "^"+test+"$", "-test.count=1", "-test.v")
+	cmd.Dir = b.dir
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("it took longer than %v: %w", runTimeout, err)
+	}
+	return string(out), err
+}
+
+// tail is the beginning and the end of an output.
+func tail(out string) string {
+	const most = 1500
+	if out = strings.TrimSpace(out); len(out) > 2*most {
+		out = out[:most] + "\n…\n" + out[len(out)-most:]
+	}
+	return "    " + strings.ReplaceAll(out, "\n", "\n    ")
+}
+
+// report prints the table.
+func report(t *testing.T, mutants []mutant, caught map[string]string) {
+	t.Helper()
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "invariant\tmutant\tcaught by")
+	for _, m := range mutants {
+		by := caught[m.name]
+		if by == "" {
+			by = "SURVIVED, or could not be built"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\n", m.invariant, m.name, by)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(os.Stdout)
+	if _, err := io.WriteString(os.Stdout, table.String()); err != nil {
+		t.Fatal(err)
+	}
+}
