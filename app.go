@@ -223,20 +223,21 @@ var errMissingTopic = errors.New("does not exist")
 
 // checkTopics demands the topics of the routes, and those of their dead letters.
 func (a *App) checkTopics(ctx context.Context, adm *kadm.Client, topics []string) error {
-	dead := a.deadLetterTopics()
-	md, err := adm.Metadata(ctx, append(topics[:len(topics):len(topics)], dead...)...)
+	all := slices.Concat(topics, a.deadLetterTopics())
+	md, err := adm.Metadata(ctx, all...)
 	if err != nil {
 		return fmt.Errorf("read the topics of brokers %v: %w", a.cfg.Brokers, err)
 	}
 	var errs []error
-	for i, t := range append(topics[:len(topics):len(topics)], dead...) {
+	for i, t := range all {
 		what := "topic"
 		if i >= len(topics) {
 			what = "dead letter topic"
 		}
 		switch d := md.Topics[t]; {
 		case errors.Is(d.Err, kerr.UnknownTopicOrPartition) || d.Err == nil && len(d.Partitions) == 0:
-			errs = append(errs, fmt.Errorf("%s %q %w; create it, e.g. kafka-topics --create --topic %s --partitions 6", what, t, errMissingTopic, t))
+			errs = append(errs, fmt.Errorf("%s %q %w; create it, e.g. kafka-topics --create --topic %s --partitions 6",
+				what, t, errMissingTopic, t))
 		case d.Err != nil:
 			errs = append(errs, fmt.Errorf("%s %q: %w", what, t, d.Err))
 		}
@@ -251,7 +252,8 @@ func ping(ctx context.Context, cl *kgo.Client, brokers []string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("brokers %v: no answer within the time limit; is the address right, does it speak Kafka, and does TLS match? %w", brokers, err)
+		return fmt.Errorf("brokers %v: no answer within the time limit; is the address right, does it speak Kafka, and does TLS match? %w",
+			brokers, err)
 	default:
 		return fmt.Errorf("brokers %v: %w", brokers, err)
 	}

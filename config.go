@@ -157,7 +157,8 @@ func (c Config) withDefaults() (Config, error) {
 		bad("CommitTimeout: %v is above %v; a group cannot rebalance while a commit is under way", c.CommitTimeout, defaultCommitTimeout)
 	}
 	if need := max(c.DrainTimeout, c.CommitTimeout) + c.CommitTimeout; need >= c.RebalanceTimeout {
-		bad("RebalanceTimeout: %v is not above %v, which a revoke may take (the larger of DrainTimeout %v and CommitTimeout %v, plus CommitTimeout)",
+		bad("RebalanceTimeout: %v is not above %v, which a revoke may take "+
+			"(the larger of DrainTimeout %v and CommitTimeout %v, plus CommitTimeout)",
 			c.RebalanceTimeout, need, c.DrainTimeout, c.CommitTimeout)
 	}
 	if c.MaxBufferedBytes < 0 || c.MaxBufferedRecords < 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -132,8 +133,8 @@ func badIndex(i, n int) error {
 }
 
 func wrap(h Handler, middleware []Middleware) Handler {
-	for i := len(middleware) - 1; i >= 0; i-- {
-		h = middleware[i](h)
+	for _, m := range slices.Backward(middleware) {
+		h = m(h)
 	}
 	return h
 }
@@ -144,8 +145,9 @@ func protect(ctx context.Context, d *Delivery, h Handler) (err error) {
 	return h(ctx, d)
 }
 
+// recovered is deferred itself, and turns a panic into an error.
 func recovered(err *error) {
-	if v := recover(); v != nil {
+	if v := recover(); v != nil { //nolint:revive // recovered is what is deferred
 		*err = &PanicError{Value: v, Stack: debug.Stack()}
 	}
 }
@@ -216,7 +218,8 @@ func batchOutcome(err error, n int, fenced bool) engine.BatchOutcome {
 		}
 	}
 	if failures == 0 && (be.RolledBack || fenced) {
-		return engine.BatchOutcome{All: outcome(fmt.Errorf("the batch was rolled back, and the handler named no record that failed: %w", err))}
+		err = fmt.Errorf("the batch was rolled back, and the handler named no record that failed: %w", err)
+		return engine.BatchOutcome{All: outcome(err)}
 	}
 	return engine.BatchOutcome{Each: each}
 }

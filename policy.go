@@ -155,7 +155,8 @@ func (p Policy) withDefaults() (Policy, error) {
 		bad("Policy.Retry.MaxBackoff: %v is below Backoff, %v", p.Retry.MaxBackoff, p.Retry.Backoff)
 	}
 	if p.Retry.MaxAttempts > 0 && p.OnFailure == nil {
-		bad("Policy.OnFailure: Retry.MaxAttempts is %d, so say what becomes of a record that failed so often: DeadLetter, Drop or Halt", p.Retry.MaxAttempts)
+		bad("Policy.OnFailure: Retry.MaxAttempts is %d, so say what becomes of a record that failed so often: DeadLetter, Drop or Halt",
+			p.Retry.MaxAttempts)
 	}
 	if d, ok := p.OnFailure.(DeadLetter); ok && d.Topic == "" {
 		bad("Policy.OnFailure: DeadLetter.Topic is empty; name the topic that failed records are copied to")

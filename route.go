@@ -73,7 +73,8 @@ func AddBatch[V any](app *App, r BatchRoute[V]) error {
 		errs = append(errs, errors.New("MaxSize, MaxWait: a negative number"))
 	}
 	if r.Offsets != nil && policy.Ordering != ByPartition {
-		errs = append(errs, fmt.Errorf("Policy.Ordering: %v with Offsets; a sink that keeps one offset a partition needs ByPartition", policy.Ordering))
+		errs = append(errs, fmt.Errorf("Policy.Ordering: %v with Offsets; a sink that keeps one offset a partition needs ByPartition",
+			policy.Ordering))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return app.refuse(fmt.Errorf("%w: BatchRoute %v: %w", ErrConfig, r.Topics, err))

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -87,7 +88,7 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 		runs:   make(map[*run]struct{}),
 		parked: make(map[*lane]struct{}),
 	}
-	a.ctx, a.cancel = context.WithCancelCause(context.Background())
+	a.ctx, a.cancel = context.WithCancelCause(e.base)
 	if e.stopping {
 		a.state = leaving
 		a.stop.Store(true)
@@ -181,7 +182,9 @@ func (e *Engine) close(a *assignment, cause error) {
 	}
 	if f := e.cfg.Observer.Released; f != nil {
 		frontier, _ := a.frontier()
-		info := ReleasedInfo{Topic: a.topic, Partition: a.partition, Epoch: a.epoch, Frontier: frontier, Lost: cause == ErrLost} //nolint:errorlint // a cause is one of ours, never wrapped
+		info := ReleasedInfo{
+			Topic: a.topic, Partition: a.partition, Epoch: a.epoch, Frontier: frontier, Lost: errors.Is(cause, ErrLost),
+		}
 		e.tell(func() { f(info) })
 	}
 	e.cond.Broadcast()

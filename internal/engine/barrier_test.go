@@ -42,7 +42,7 @@ func run(t *testing.T, cfg engine.Config) (e *engine.Engine, stop func() error) 
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- e.Run(ctx); close(done) }()
+	go func(e *engine.Engine) { done <- e.Run(ctx); close(done) }(e)
 	stop = func() error { cancel(); return <-done }
 	t.Cleanup(func() { _ = stop() })
 	return e, stop

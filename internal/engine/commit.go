@@ -165,7 +165,9 @@ func (e *Engine) commit(ctx context.Context, as []*assignment) error {
 var errNothingToCommit = errors.New("every partition of the commit is gone")
 
 // committed takes in a commit's answer.
-func (e *Engine) committed(sent map[*assignment]snapshot, mine map[part]*assignment, resp *kmsg.OffsetCommitResponse, err error, took time.Duration) error {
+func (e *Engine) committed(
+	sent map[*assignment]snapshot, mine map[part]*assignment, resp *kmsg.OffsetCommitResponse, err error, took time.Duration,
+) error {
 	e.mu.Lock()
 	defer e.unlock()
 	acked := make(map[string]map[int32]int64)

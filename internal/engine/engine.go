@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,7 @@ type Engine struct {
 	admin     *kadm.Client // from connected on
 	connected chan struct{}
 
+	base         context.Context
 	clientCtx    context.Context // kgo's own: cancelled by Abort and at the stop's deadline
 	cancelClient context.CancelFunc
 	aborted      chan struct{}
@@ -117,7 +119,8 @@ func New(cfg Config) (*Engine, error) {
 		lost:       make(map[part]string),
 	}
 	e.cond.L = &e.mu
-	e.clientCtx, e.cancelClient = context.WithCancel(context.Background())
+	e.base = context.Background() //nolint:forbidigo // handlers and commits outlive the context that ends Run: that is the drain
+	e.clientCtx, e.cancelClient = context.WithCancel(e.base)
 	topics := make([]string, 0, len(cfg.Routes))
 	for _, r := range cfg.Routes {
 		for _, t := range r.Topics {
@@ -129,7 +132,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.ReadUncommitted {
 		isolation = kgo.ReadUncommitted()
 	}
-	opts := append(cfg.Options[:len(cfg.Options):len(cfg.Options)],
+	opts := slices.Concat(cfg.Options, []kgo.Opt{
 		kgo.WithContext(e.clientCtx),
 		kgo.WithHooks(hooks{e}),
 		kgo.ConsumerGroup(cfg.Group),
@@ -143,7 +146,7 @@ func New(cfg Config) (*Engine, error) {
 		kgo.OnPartitionsRevoked(e.onRevoked),
 		kgo.OnPartitionsLost(e.onLost),
 		kgo.AdjustFetchOffsetsFn(e.onStart),
-	)
+	})
 	if err := kgo.ValidateOpts(opts...); err != nil {
 		e.cancelClient()
 		return nil, err

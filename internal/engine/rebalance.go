@@ -130,5 +130,6 @@ func (e *Engine) overran(as []*assignment, timeout time.Duration) error {
 		}
 	}
 	slices.Sort(names)
-	return fmt.Errorf("%w after %v: %d handlers still run: %s", ErrDrainTimeout, timeout, len(names), strings.Join(names[:min(len(names), 10)], ", "))
+	return fmt.Errorf("%w after %v: %d handlers still run: %s", ErrDrainTimeout, timeout, len(names),
+		strings.Join(names[:min(len(names), 10)], ", "))
 }

@@ -20,14 +20,14 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	var loops sync.WaitGroup
 	loops.Go(e.pollLoop)
-	commits, stopCommits := context.WithCancel(context.Background())
+	commits, stopCommits := context.WithCancel(e.base)
 	loops.Go(func() { e.commitLoop(commits) })
 
 	select {
 	case <-ctx.Done():
 	case <-e.aborted:
 	}
-	hard, cancel := context.WithTimeout(context.Background(), e.cfg.DrainTimeout+e.cfg.CommitTimeout)
+	hard, cancel := context.WithTimeout(e.base, e.cfg.DrainTimeout+e.cfg.CommitTimeout)
 	defer cancel()
 	stop := context.AfterFunc(e.clientCtx, cancel) // Abort
 	defer stop()

@@ -75,15 +75,17 @@ func (e *Engine) begin(ctx context.Context, p part, route *Route, commit kgo.Epo
 		pos.committed, pos.epoch = -1, -1
 	}
 	if route.fenced() {
-		return pos, e.claim(ctx, &pos, p, route, func(ctx context.Context) (int64, error) { return logs.start(ctx, p) })
+		err := e.claim(ctx, &pos, p, route, func(ctx context.Context) (int64, error) { return logs.start(ctx, p) })
+		return pos, err
 	}
 	if pos.committed >= 0 {
 		return pos, nil
 	}
-	return pos, e.retry(ctx, "find the start of "+p.String(), func() (err error) {
+	err := e.retry(ctx, "find the start of "+p.String(), func() (err error) {
 		pos.next, err = logs.start(ctx, p)
 		return err
 	})
+	return pos, err
 }
 
 // claim asks the route's sink for a partition until it answers or ctx ends.
