@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -26,7 +27,8 @@ type App struct {
 	started  bool
 	engine   *engine.Engine // nil before Run
 	producer *Producer      // of dead letters; nil without any
-	aborted  bool
+	abort    chan struct{}  // closed by Abort
+	once     sync.Once
 }
 
 // addedRoute is a route without its type.
@@ -49,7 +51,7 @@ func New(cfg Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &App{cfg: cfg}, nil
+	return &App{cfg: cfg, abort: make(chan struct{})}, nil
 }
 
 func (a *App) refuse(err error) error {
@@ -90,7 +92,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err = a.Check(ctx); err == nil {
+	if err = a.checkUnlessAborted(ctx); err == nil {
 		err = e.Run(ctx)
 	} else if ctx.Err() != nil {
 		err = nil // stopped before it joined: there is nothing to drain
@@ -103,6 +105,25 @@ func (a *App) Run(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrDrainTimeout, err)
 	}
 	return err
+}
+
+func (a *App) checkUnlessAborted(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-a.abort:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := a.Check(ctx)
+	select {
+	case <-a.abort:
+		return ErrAborted
+	default:
+		return err
+	}
 }
 
 // What Run returns when a stop was not clean. Nothing is lost then: what was not committed runs again.
@@ -122,8 +143,8 @@ var (
 // Abort is the second step of stopping, for the second signal: Run waits for nothing any more. It may be called at any
 // time and from any goroutine.
 func (a *App) Abort() {
+	a.once.Do(func() { close(a.abort) })
 	a.mu.Lock()
-	a.aborted = true
 	e := a.engine
 	a.mu.Unlock()
 	if e != nil {
@@ -142,8 +163,6 @@ func (a *App) start() (*engine.Engine, error) {
 		return nil, fmt.Errorf("%w: an App runs once; make another", ErrConfig)
 	case len(a.routes) == 0:
 		return nil, fmt.Errorf("%w: the app has no route; see Add", ErrConfig)
-	case a.aborted:
-		return nil, ErrAborted
 	}
 	if len(a.deadLetterTopics()) > 0 {
 		p, err := NewProducer(a.cfg.Producer())
@@ -247,11 +266,18 @@ func (a *App) checkTopics(ctx context.Context, adm *kadm.Client, topics []string
 
 // ping asks for an answer and says which address gave none.
 func ping(ctx context.Context, cl *kgo.Client, brokers []string) error {
-	err := cl.Ping(ctx)
+	answer := make(chan error, 1)
+	go func() { answer <- cl.Ping(ctx) }() // a connection that opens and stays silent may outlast ctx: until its client is closed
+	var err error
+	select {
+	case err = <-answer:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("brokers %v: no answer within the time limit; is the address right, does it speak Kafka, and does TLS match? %w",
 			brokers, err)
 	default:

@@ -337,3 +337,28 @@ func TestOffsetsRouteThatIsRefusedHaltsOnlyItself(t *testing.T) {
 		}
 	})
 }
+
+func TestEachRouteCommitsAtItsOwnInterval(t *testing.T) {
+	bubble.Run(t, map[string]int32{"slow": 1, "quick": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("slow", 0, 0, 1, 0)
+		var l ledger
+		route := func(topic string, every time.Duration) sluice.Route[string] {
+			return sluice.Route[string]{
+				Topics: []string{topic}, Decode: sluice.Text, Policy: sluice.Policy{Commit: sluice.Every(every)},
+				Handle: func(_ context.Context, m sluice.Message[string]) error { l.note(m); return nil },
+			}
+		}
+		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+			return errors.Join(sluice.Add(app, route("slow", time.Hour)), sluice.Add(app, route("quick", time.Second)))
+		})
+		c.Until("the slow route's record", func() bool { return l.count() == 1 })
+		time.Sleep(5 * time.Second)
+		c.Produce("quick", 0, 0, 1, 0)
+		began := time.Now()
+		c.Until("the quick route's commit", func() bool { return c.Committed("g", "quick", 0) == 1 })
+		if took := time.Since(began); took > 2*time.Second {
+			t.Fatalf("the quick route's commit took %v", took)
+		}
+		m.leave(t)
+	})
+}

@@ -211,7 +211,7 @@ func TestInvariant2ARecordThatNeverSucceedsIsNeverFinished(t *testing.T) {
 			bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
 				c.Produce("orders", 0, 0, 20, 0)
 				m := join(t, configFor(t, c, nil), add)
-				time.Sleep(5 * time.Minute)
+				time.Sleep(5*time.Minute + 10*time.Second) // between two attempts
 				m.leave(t)
 				if got := c.Committed("g", "orders", 0); got != 7 {
 					t.Fatalf("invariant 2: committed %d, want 7, which never succeeds", got)
@@ -556,7 +556,7 @@ func TestInvariant6HeartbeatsAndRebalancesNeverWaitForHandlersOrAFullQueue(t *te
 		var lost, assignedToB atomic.Int64
 		cfg := configFor(t, c, nil)
 		cfg.SessionTimeout = 10 * time.Second
-		cfg.MaxBufferedRecords = 50 // full at once
+		cfg.MaxBufferedBytes = 200 // one record fills it
 		cfg.Events.Released = func(i sluice.ReleasedInfo) {
 			if i.Lost {
 				lost.Add(1)
@@ -568,7 +568,7 @@ func TestInvariant6HeartbeatsAndRebalancesNeverWaitForHandlersOrAFullQueue(t *te
 			}
 		}
 		a := join(t, cfg, add(func(context.Context, sluice.Message[string]) error { <-release; return nil }))
-		c.Until("the queue is full", func() bool { return a.app.Stats().Buffered >= 50 })
+		c.Until("the queue is full", func() bool { return a.app.Stats().BufferedBytes >= cfg.MaxBufferedBytes })
 		time.Sleep(5 * time.Minute)
 		if lost.Load() != 0 || len(a.app.Health().Partitions) != 2 {
 			t.Fatalf("invariant 6: expelled while handlers ran and the queue was full")

@@ -29,6 +29,7 @@ type ProducerConfig struct {
 type Producer struct {
 	client  *kgo.Client
 	brokers []string
+	timeout time.Duration
 }
 
 const defaultDeliveryTimeout = 30 * time.Second
@@ -54,7 +55,6 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 	}
 	common := Config{Brokers: cfg.Brokers, ClientID: cfg.ClientID, ClientOptions: cfg.ClientOptions, SASL: cfg.SASL, TLS: cfg.TLS}
 	opts := append(common.connectOptions(),
-		kgo.RecordDeliveryTimeout(cfg.DeliveryTimeout),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerLinger(0), // batches form by themselves while one is under way
 	)
@@ -62,7 +62,7 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return &Producer{client: cl, brokers: cfg.Brokers}, nil
+	return &Producer{client: cl, brokers: cfg.Brokers, timeout: cfg.DeliveryTimeout}, nil
 }
 
 // Ping asks the brokers for an answer. Without it, wrong credentials show only as records that time out.
@@ -84,6 +84,8 @@ func (e *ProduceError) Unwrap() error { return e.Err }
 
 // Send writes records and waits for their acknowledgements. Its error joins a *ProduceError for each that failed.
 func (p *Producer) Send(ctx context.Context, rs ...*kgo.Record) error {
+	ctx, cancel := p.deadline(ctx)
+	defer cancel()
 	var errs []error
 	index := make(map[*kgo.Record]int, len(rs))
 	for i, r := range rs {
@@ -100,8 +102,20 @@ func (p *Producer) Send(ctx context.Context, rs ...*kgo.Record) error {
 // Enqueue writes a record in the background; done is called once, with nil when it was acknowledged. It waits only while
 // the client's buffer is full, for as long as ctx allows.
 func (p *Producer) Enqueue(ctx context.Context, r *kgo.Record, done func(*kgo.Record, error)) {
-	p.client.Produce(ctx, r, done)
+	ctx, cancel := p.deadline(ctx)
+	p.client.Produce(ctx, r, func(r *kgo.Record, err error) {
+		cancel()
+		done(r, err)
+	})
 }
+
+// deadline is the delivery timeout as a context. kgo's own RecordDeliveryTimeout counts from the record's timestamp, which is
+// old where a record is a copy: it would never be written.
+func (p *Producer) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, p.timeout, errDeliveryTimeout)
+}
+
+var errDeliveryTimeout = errors.New("not acknowledged within the delivery timeout; it may still have been written")
 
 // Flush waits until everything enqueued was acknowledged or has failed.
 func (p *Producer) Flush(ctx context.Context) error {

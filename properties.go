@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,7 +88,7 @@ func FromProperties(in io.Reader) (Config, error) {
 		set, known := properties[name]
 		switch {
 		case !known:
-			r.fail(name, errors.New("not known"+hint(name)))
+			r.unknown(name)
 		case set != nil:
 			if err := set(r, p.value); err != nil {
 				r.fail(name, err)
@@ -104,6 +105,21 @@ func FromProperties(in io.Reader) (Config, error) {
 		return Config{}, fmt.Errorf("%w: %w", ErrConfig, errors.Join(r.errs...))
 	}
 	return r.cfg, nil
+}
+
+// propertyName is what Kafka's properties look like.
+var propertyName = regexp.MustCompile(`^[A-Za-z]+([._-][A-Za-z0-9]+)+$`)
+
+// unknown tells of a name that is not known. A line that holds no name at all may be part of a secret, and is not shown.
+func (r *propertyReader) unknown(name string) {
+	if propertyName.MatchString(name) && !strings.HasPrefix(name, "sasl.password") {
+		r.fail(name, errors.New("not known"+hint(name)))
+		return
+	}
+	line := r.all[name].line
+	r.errs = append(r.errs, &PropertyError{
+		Line: line, Name: "(not shown)", Err: errors.New("not the name of a property; does the line before lack a backslash at its end?"),
+	})
 }
 
 func (r *propertyReader) fail(name string, err error) {
@@ -124,8 +140,8 @@ func (r *propertyReader) scan(in io.Reader) error {
 			}
 			start = number
 		}
-		if before, ok := strings.CutSuffix(line, `\`); ok && !strings.HasSuffix(before, `\`) {
-			text += before
+		if slashes := len(line) - len(strings.TrimRight(line, `\`)); slashes%2 == 1 {
+			text += line[:len(line)-1]
 			continue
 		}
 		text += line
@@ -156,7 +172,11 @@ func (r *propertyReader) put(text string, line int) {
 		r.errs = append(r.errs, &PropertyError{Line: line, Name: name, Err: fmt.Errorf("given before, in line %d", old.line)})
 		return
 	}
-	r.all[name] = property{line: line, value: strings.TrimRight(unescape(value), " \t")}
+	value = unescape(value)
+	if name != "sasl.password" { // the format keeps blanks at the end, where only a password can mean them
+		value = strings.TrimRight(value, " \t")
+	}
+	r.all[name] = property{line: line, value: value}
 }
 
 // unescape resolves the format's escapes.

@@ -1,8 +1,10 @@
 package sluice
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
@@ -18,6 +20,12 @@ type SASL struct {
 
 // String hides the password.
 func (s SASL) String() string { return fmt.Sprintf("%s as %q", s.Mechanism, s.Username) }
+
+// LogValue hides the password.
+func (s SASL) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalJSON hides the password.
+func (s SASL) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
 
 // GoString hides the password.
 func (s SASL) GoString() string { return s.String() }

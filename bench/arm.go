@@ -19,7 +19,7 @@ import (
 // arm is one peer.
 type arm struct {
 	name    string
-	few     bool // works on the guide's number of records
+	few     bool // may stop after options.guideRecords
 	command func(ctx context.Context, s *stage, j job) (*exec.Cmd, error)
 
 	// counted is the statement that says how many records of a group are committed. It reads a handful of rows, so that
@@ -95,13 +95,16 @@ sink:
 		}
 		cmd := exec.CommandContext(ctx, s.sluice, "run", file, "--until-caught-up")
 		// What the environment says about brokers would go before the file.
-		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "KAFKA_") || strings.HasPrefix(v, "SLUICE_") })
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+			return strings.HasPrefix(v, "KAFKA_") || strings.HasPrefix(v, "SLUICE_")
+		})
 		return cmd, nil
 	}
 }
 
 // outcome is what one run of an arm gave.
 type outcome struct {
+	records  int64   // committed
 	rate     float64 // records a second, from the first ones that were seen committed to the last
 	wall     float64 // records a second of the process' whole life
 	reported float64 // what the arm says itself; 0: nothing
@@ -122,7 +125,7 @@ func (s *stage) once(ctx context.Context, a arm) (outcome, error) {
 	name := fmt.Sprintf("%s_%d", a.name, s.runs)
 	j := job{
 		Brokers: s.brokers, DSN: s.database.DSN, Group: filepath.Base(s.folder) + "-" + name, Records: records, Table: name,
-		Topic: s.topics[records],
+		Topic: s.topic,
 	}
 	if err := errors.Join(createTable(ctx, s.db, name), createOffsets(ctx, s.db)); err != nil {
 		return outcome{}, err
@@ -139,14 +142,14 @@ func (s *stage) once(ctx context.Context, a arm) (outcome, error) {
 	if err != nil {
 		return out, err
 	}
-	got, err := readSums(ctx, s.db, name)
+	got, all, err := readSums(ctx, s.db, name, records)
 	if err == nil {
-		err = verify(got, wanted(records))
+		err = verify(got, all, records, s.records)
 	}
 	if err != nil {
 		return out, err
 	}
-	out = outcome{rate: pace.rate(records), wall: float64(records) / child.took.Seconds(), cpu: child.cpu, rss: child.rss}
+	out = outcome{records: all, rate: pace.rate(all), wall: float64(all) / child.took.Seconds(), cpu: child.cpu, rss: child.rss}
 	if out.rate == 0 {
 		return out, fmt.Errorf("%d records are too few to see a rate; raise -records and -guide-records", records)
 	}

@@ -8,7 +8,8 @@
 //	handwritten_parallel   the same with a goroutine and a transaction a partition
 //
 // The arms take turns, each in a process of its own, with a fresh table and a fresh group. What they wrote is counted and
-// summed; an arm whose table is wrong fails the run. Rates are told per second, so the guide's loop may have fewer records.
+// summed; an arm whose table is wrong fails the run. Rates are told per second, so the guide's loop may stop after a small
+// part of the records.
 //
 // Kafka and MariaDB are started, or named by KAFKA_BROKERS and MYSQL_DSN. Progress goes to standard error, one JSON object
 // to standard output.
@@ -74,9 +75,9 @@ func parse(args []string) (options, error) {
 	var o options
 	var only string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.Int64Var(&o.records, "records", 300_000, "records for each arm but the guide's")
-	flags.Int64Var(&o.guideRecords, "guide-records", 6_000, "records for the guide's loop")
-	flags.IntVar(&o.partitions, "partitions", 6, "partitions of the topics")
+	flags.Int64Var(&o.records, "records", 300_000, "orders in the topic")
+	flags.Int64Var(&o.guideRecords, "guide-records", 6_000, "orders after which the guide's loop may stop")
+	flags.IntVar(&o.partitions, "partitions", 6, "partitions of the topic")
 	flags.IntVar(&o.rounds, "rounds", 3, "times that each arm runs")
 	flags.StringVar(&only, "arms", "", "only these arms, with commas (default all): "+strings.Join(armNames(), ","))
 	flags.StringVar(&o.sluice, "sluice", "", "the program to measure (default: built from this checkout)")
@@ -89,6 +90,9 @@ func parse(args []string) (options, error) {
 	}
 	if o.records < 1 || o.guideRecords < 1 || o.partitions < 1 || o.rounds < 1 {
 		return o, errors.New("-records, -guide-records, -partitions and -rounds must be positive")
+	}
+	if o.guideRecords > o.records {
+		return o, errors.New("-guide-records must not be above -records")
 	}
 	if only != "" {
 		o.only = strings.Split(only, ",")

@@ -72,7 +72,7 @@ func (s *stage) rounds(ctx context.Context) (map[string][]outcome, error) {
 		}
 	}
 	// The broker compiles its code while it works; what comes first must not pay for the others.
-	progress("warming up, not counted")
+	progressf("warming up, not counted")
 	for _, a := range arms() {
 		if a.name == armParallel {
 			if _, err := s.once(ctx, a); err != nil {
@@ -88,7 +88,7 @@ func (s *stage) rounds(ctx context.Context) (map[string][]outcome, error) {
 			if err != nil {
 				return nil, fmt.Errorf("arm %s, round %d: %w", a.name, round+1, err)
 			}
-			progress("round %d/%d: %-20s %8.0f records/s, %8.0f over the process' life, %5.2f s of CPU, %4d MB",
+			progressf("round %d/%d: %-20s %8.0f records/s, %8.0f over the process' life, %5.2f s of CPU, %4d MB",
 				round+1, s.options.rounds, a.name, o.rate, o.wall, o.cpu.Seconds(), o.rss>>20)
 			results[a.name] = append(results[a.name], o)
 		}
@@ -109,14 +109,13 @@ type report struct {
 // armReport has the rate from the first records that were seen committed to the last, then that of the process' whole life
 // (start, joining the group, leaving it), then what the arm says itself.
 type armReport struct {
-	Records int64 `json:"records"`
+	Records int64 `json:"records"` // of a round: the fewest
 	spread
-	Process      spread  `json:"process"`
-	Reported     *spread `json:"reported,omitempty"`
-	CPUSeconds   spread  `json:"cpu_seconds"`
-	CPUMicros    float64 `json:"cpu_microseconds_a_record"`
-	MaxRSSBytes  int64   `json:"max_rss_bytes"`
-	VerifiedRows int64   `json:"verified_rows"`
+	Process     spread  `json:"process"`
+	Reported    *spread `json:"reported,omitempty"`
+	CPUSeconds  spread  `json:"cpu_seconds"`
+	CPUMicros   spread  `json:"cpu_microseconds_a_record"`
+	MaxRSSBytes int64   `json:"max_rss_bytes"`
 }
 
 // ratio compares rates of the same round, and the rates of the whole processes.
@@ -132,11 +131,7 @@ func (s *stage) report(results map[string][]outcome) report {
 		Arms: map[string]armReport{}, Ratios: map[string]ratio{},
 	}
 	for name, runs := range results {
-		records := s.records
-		if name == armGuide {
-			records = s.guideRecords
-		}
-		r.Arms[name] = newArmReport(records, runs)
+		r.Arms[name] = newArmReport(runs)
 	}
 	for _, ours := range []string{armSluice, armUpsert} {
 		for _, peer := range []string{armGuide, armHand, armParallel} {
@@ -152,15 +147,15 @@ func (s *stage) report(results map[string][]outcome) report {
 	return r
 }
 
-func newArmReport(records int64, runs []outcome) armReport {
+func newArmReport(runs []outcome) armReport {
 	a := armReport{
-		Records: records, spread: spreadOf(0, column(runs, rate)), Process: spreadOf(0, column(runs, wall)),
-		CPUSeconds: spreadOf(3, column(runs, cpu)),
+		Records: runs[0].records, spread: spreadOf(0, column(runs, rate)), Process: spreadOf(0, column(runs, wall)),
+		CPUSeconds: spreadOf(3, column(runs, func(o outcome) float64 { return o.cpu.Seconds() })),
+		CPUMicros:  spreadOf(2, column(runs, func(o outcome) float64 { return o.cpu.Seconds() * 1e6 / float64(o.records) })),
 	}
-	a.CPUMicros = spreadOf(2, []float64{a.CPUSeconds.Median * 1e6 / float64(records)}).Median
 	for _, o := range runs {
+		a.Records = min(a.Records, o.records)
 		a.MaxRSSBytes = max(a.MaxRSSBytes, o.rss)
-		a.VerifiedRows += records
 	}
 	if told := column(runs, func(o outcome) float64 { return o.reported }); slices.Min(told) > 0 {
 		s := spreadOf(0, told)
@@ -171,7 +166,6 @@ func newArmReport(records int64, runs []outcome) armReport {
 
 func rate(o outcome) float64 { return o.rate }
 func wall(o outcome) float64 { return o.wall }
-func cpu(o outcome) float64  { return o.cpu.Seconds() }
 
 func column(runs []outcome, of func(outcome) float64) []float64 {
 	values := make([]float64, len(runs))
@@ -194,7 +188,7 @@ func (r report) write(out io.Writer, file string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Ratios)) {
 		x := r.Ratios[name]
-		progress("%-36s %6.2f (%.2f to %.2f)", name, x.Median, x.Min, x.Max)
+		progressf("%-36s %6.2f (%.2f to %.2f)", name, x.Median, x.Min, x.Max)
 	}
 	return err
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/sluice-go/sluice/test/servers"
 )
 
-// stage is what the arms run on: the servers, the topics with their records, the program.
+// stage is what the arms run on: the servers, the topic with its records, the program.
 type stage struct {
 	options
 
@@ -26,13 +26,13 @@ type stage struct {
 	admin    *kadm.Client
 	folder   string
 	machine  machine
-	topics   map[int64]string // by number of records
+	topic    string
 	closers  []func()
 	runs     int // to give each run a table and a group of its own
 }
 
 func prepare(ctx context.Context, o options) (_ *stage, err error) {
-	s := &stage{options: o, topics: map[int64]string{}}
+	s := &stage{options: o}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -48,10 +48,8 @@ func prepare(ctx context.Context, o options) (_ *stage, err error) {
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
-	for _, records := range []int64{o.records, o.guideRecords} {
-		if err := s.fill(ctx, records); err != nil {
-			return nil, err
-		}
+	if err := s.fill(ctx); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -61,7 +59,7 @@ func (s *stage) build(ctx context.Context) error {
 	if s.sluice != "" {
 		return nil
 	}
-	progress("building sluice")
+	progressf("building sluice")
 	s.sluice = filepath.Join(s.folder, "sluice")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", s.sluice, "github.com/sluice-go/sluice/cmd/sluice")
 	cmd.Stderr = os.Stderr
@@ -72,7 +70,7 @@ func (s *stage) build(ctx context.Context) error {
 }
 
 func (s *stage) start(ctx context.Context) error {
-	progress("starting Kafka and MariaDB")
+	progressf("starting Kafka and MariaDB")
 	broker, err := servers.StartKafka()
 	if err != nil {
 		return err
@@ -124,21 +122,18 @@ func kafkaVersion(ctx context.Context, broker *servers.KafkaServer, admin *kadm.
 	return "", nil
 }
 
-// fill makes the topic with so many orders, if there is none yet. A process of its own produces them: see [measured].
-func (s *stage) fill(ctx context.Context, records int64) error {
-	if s.topics[records] != "" {
-		return nil
-	}
-	topic := fmt.Sprintf("bench-orders-%d-%s", records, strings.TrimPrefix(filepath.Base(s.folder), "sluice-bench-"))
+// fill makes the topic with its orders. A process of its own produces them: see [measured].
+func (s *stage) fill(ctx context.Context) error {
+	topic := strings.Replace(filepath.Base(s.folder), "sluice-bench-", "bench-orders-", 1)
 	if _, err := s.admin.CreateTopic(ctx, int32(s.partitions), -1, nil, topic); err != nil {
 		return fmt.Errorf("create topic %s: %w", topic, err)
 	}
-	s.topics[records] = topic
+	s.topic = topic
 	s.closers = append(s.closers, func() {
 		_, _ = s.admin.DeleteTopics(context.Background(), topic) // there is nothing to do about an error at the end
 	})
-	progress("producing %d orders to %d partitions of %s", records, s.partitions, topic)
-	cmd, err := childCommand(ctx, job{Do: doProduce, Brokers: s.brokers, Topic: topic, Records: records})
+	progressf("producing %d orders to %d partitions of %s", s.records, s.partitions, topic)
+	cmd, err := childCommand(ctx, job{Do: doProduce, Brokers: s.brokers, Topic: topic, Records: s.records})
 	if err != nil {
 		return err
 	}
@@ -154,6 +149,6 @@ func (s *stage) close() {
 	}
 }
 
-func progress(format string, args ...any) {
+func progressf(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
 }

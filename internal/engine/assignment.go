@@ -67,11 +67,12 @@ type assignment struct {
 	seeking       bool          // its position is not in the log: takes nothing until a place to go on is found
 	perRecord     time.Duration // of the last run
 
-	finishes  uint64  // grows with every run that finished something
-	awaiting  []*lane // EachRecord: wait for a commit that covers them
-	problem   string  // why health is red
-	problemAt int64   // the record it is about: it goes when that is finished
-	lastError string
+	fresh       int              // records finished and not yet accounted for
+	finishes    uint64           // grows with every run that finished something
+	awaiting    []*lane          // EachRecord: wait for a commit that covers them
+	fetchFailed time.Time        // the last failed fetch
+	problems    map[int64]string // why health is red, by the record that it is about
+	lastError   string
 }
 
 // newAssignment makes and installs an assignment, in place of the one that may be there.
@@ -87,6 +88,8 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 		keyed:  make(map[string]*lane),
 		runs:   make(map[*run]struct{}),
 		parked: make(map[*lane]struct{}),
+
+		problems: make(map[int64]string),
 	}
 	a.ctx, a.cancel = context.WithCancelCause(e.base)
 	if e.stopping {
@@ -193,7 +196,7 @@ func (e *Engine) close(a *assignment, cause error) {
 // halt stops a partition until a restart or a move. Its frontier stays and is committed.
 func (e *Engine) halt(a *assignment, offset int64, err error) {
 	e.quiet(a, halted)
-	a.trouble(offset, "halted at offset "+itoa(offset)+": "+err.Error())
+	a.trouble(haltProblem, "halted at offset "+itoa(offset)+": "+err.Error())
 	a.lastError = err.Error()
 	a.paused = true
 	e.pauseChange = append(e.pauseChange, a.part)
@@ -207,8 +210,15 @@ func (e *Engine) halt(a *assignment, offset int64, err error) {
 	e.kick()
 }
 
+// Problems that are about no record.
+const (
+	fetchProblem int64 = -1 - iota
+	claimProblem
+	haltProblem
+)
+
 // trouble turns health red until the record at offset is finished.
-func (a *assignment) trouble(offset int64, problem string) { a.problem, a.problemAt = problem, offset }
+func (a *assignment) trouble(offset int64, problem string) { a.problems[offset] = problem }
 
 // hold counts what is held in memory, and lets the poll loop look at it again.
 func (e *Engine) hold(a *assignment, bytes int64, records int) {
@@ -217,7 +227,7 @@ func (e *Engine) hold(a *assignment, bytes int64, records int) {
 	e.heldBytes += bytes
 	e.heldRecords += records
 	if bytes < 0 {
-		if a.paused && a.state == open && a.heldBytes <= e.share()/2 && a.heldRecords <= e.shareRecords()/2 {
+		if a.paused && a.state == open && a.heldBytes <= e.share()/4 && a.heldRecords <= e.shareRecords()/4 {
 			a.paused = false
 			e.pauseChange = append(e.pauseChange, a.part)
 			e.kick()
@@ -226,7 +236,8 @@ func (e *Engine) hold(a *assignment, bytes int64, records int) {
 	}
 }
 
-// share is what one partition may hold before it is paused, so that a partition that stands still leaves room for others.
+// share is what one partition may come to hold, so that one that stands still leaves room for the others. It is paused at
+// half of it, as a poll may bring the other half, and resumed at a quarter.
 func (e *Engine) share() int64      { return e.cfg.MaxBytes / int64(max(2, len(e.parts))) }
 func (e *Engine) shareRecords() int { return e.cfg.MaxRecords / max(2, len(e.parts)) }
 

@@ -118,3 +118,17 @@ func TestInvariant3RecordsInThePollersHandMeetNoNewEpoch(t *testing.T) {
 		}
 	})
 }
+
+func TestInvariant10ASlowObserverDoesNotSpoilACleanDrain(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		cfg := engineConfig(t, c, func(*kgo.Record) engine.Outcome { return engine.Outcome{} })
+		cfg.Observer.Run = func(engine.RunInfo) { time.Sleep(500 * time.Millisecond) }
+		e, stop := run(t, cfg)
+		c.Until("work", func() bool { return e.Stats().Finished == 10 })
+		if err := stop(); err != nil {
+			t.Errorf("invariant 10: Run: %v, though all is handled and committed", err)
+		}
+		time.Sleep(time.Second) // for the events
+	})
+}

@@ -26,7 +26,7 @@ func (e *Engine) commitLoop(ctx context.Context) {
 		case <-e.commitNow:
 		}
 		e.mu.Lock()
-		e.commitTimer = false
+		e.commitAfter = 0
 		as := e.assignments(func(a *assignment) bool {
 			e.publishRuns(a)
 			return a.dirty() || len(a.awaiting) > 0
@@ -48,16 +48,25 @@ func (e *Engine) commitLoop(ctx context.Context) {
 	}
 }
 
-// commitDue asks for a commit as the route's policy says, after n more finished records.
+// commitDue asks for a commit as the route's policy says, after n more finished records; with 0 after progress of another
+// kind.
 func (e *Engine) commitDue(r *Route, n int) {
 	r.since += n
 	if r.CommitRecords > 0 && r.since >= r.CommitRecords {
 		e.commitSoon()
 	}
-	if r.CommitInterval > 0 {
+	switch {
+	case r.CommitEach:
+		e.commitSoon()
+	case r.CommitInterval > 0:
 		e.commitIn(r.CommitInterval)
+	case n == 0: // progress that no count will ever commit: a marker, a start
+		e.commitIn(markerInterval)
 	}
 }
+
+// markerInterval is when progress without records is committed on a route that counts records only.
+const markerInterval = time.Second
 
 // commitSoon asks for a commit now.
 func (e *Engine) commitSoon() {
@@ -67,12 +76,12 @@ func (e *Engine) commitSoon() {
 	}
 }
 
-// commitIn asks for a commit after d, unless one is due already.
+// commitIn asks for a commit after d, unless one was asked for that comes as soon.
 func (e *Engine) commitIn(d time.Duration) {
-	if e.commitTimer || e.stopping {
+	if (e.commitAfter > 0 && e.commitAfter <= d) || e.stopping {
 		return
 	}
-	e.commitTimer = true
+	e.commitAfter = d
 	time.AfterFunc(d, e.commitSoon)
 }
 
@@ -82,7 +91,9 @@ func (e *Engine) publishRuns(a *assignment) {
 	for r := range a.runs {
 		if r.published < int(r.done.Load()) {
 			e.publish(r)
-			e.commitDue(a.route, 0)
+			if d := a.route.CommitInterval; d > 0 { // there may be more before it ends
+				e.commitIn(d)
+			}
 		}
 	}
 }
@@ -123,11 +134,13 @@ func (e *Engine) commit(ctx context.Context, as []*assignment) error {
 		mine[a.part] = a
 	}
 	sent := make(map[*assignment]snapshot)
+	names := make(map[[16]byte]string)
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
 		e.mu.Lock()
 		defer e.unlock()
 		topics := req.Topics[:0]
 		for _, t := range req.Topics {
+			names[t.TopicID] = t.Topic
 			ps := t.Partitions[:0]
 			for _, p := range t.Partitions {
 				a := mine[part{t.Topic, p.Partition}]
@@ -159,6 +172,13 @@ func (e *Engine) commit(ctx context.Context, as []*assignment) error {
 	if errors.Is(err, errNothingToCommit) {
 		return nil
 	}
+	if err == nil {
+		for i, t := range resp.Topics {
+			if t.Topic == "" { // an answer of version 10 has the id alone
+				resp.Topics[i].Topic = names[t.TopicID]
+			}
+		}
+	}
 	return e.committed(sent, mine, resp, err, time.Since(began))
 }
 
@@ -188,7 +208,11 @@ func (e *Engine) committed(
 				}
 				acked[t.Topic][p.Partition] = s.offset
 				e.acknowledged(a, s)
+				delete(sent, a)
 			}
+		}
+		if err == nil && len(sent) > 0 {
+			err = fmt.Errorf("%d partitions were not answered", len(sent))
 		}
 	}
 	if len(acked) > 0 {

@@ -90,8 +90,8 @@ type Engine struct {
 	cancelPoll  context.CancelFunc
 	pauseChange []part // partitions whose pause the poll loop has to tell kgo of
 	stopping    bool
-	commitTimer bool
-	rewait      int // commits that failed in a row
+	commitAfter time.Duration // the wait of the commit that is due; 0 none is
+	rewait      int           // commits that failed in a row
 
 	live       int // goroutines of spawn
 	groupError atomic.Pointer[string]

@@ -160,6 +160,7 @@ func TestInvariant3ACommitThatWaitsIsNotSentForALostPartition(t *testing.T) {
 			t.Errorf("invariant 3: committed %d, which an assignment finished that was lost before the commit was sent", got)
 		}
 		close(handle)
+		time.Sleep(time.Second)
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -383,7 +384,7 @@ func TestInvariant6AnAssignmentDoesNotWaitForAFullQueue(t *testing.T) {
 			}
 			return engine.Outcome{}
 		})
-		cfg.MaxRecords = 50
+		cfg.MaxBytes = 200 // one record fills it
 		cfg.Observer.Assigned = func(engine.AssignedInfo) { mine.Add(1) }
 		other := engineConfig(t, c, func(*kgo.Record) engine.Outcome { return engine.Outcome{} })
 		other.Observer.Assigned = func(engine.AssignedInfo) { others.Add(1) }
@@ -395,7 +396,7 @@ func TestInvariant6AnAssignmentDoesNotWaitForAFullQueue(t *testing.T) {
 		for p := range int32(2) {
 			c.Produce("orders", p, 500, 500, 0)
 		}
-		c.Until("a full queue", func() bool { return e.Stats().Buffered >= 50 })
+		c.Until("a full queue", func() bool { return e.Stats().BufferedBytes >= cfg.MaxBytes })
 		if err := stopB(); err != nil {
 			t.Errorf("invariant 6: Run: %v", err)
 		}
@@ -404,6 +405,7 @@ func TestInvariant6AnAssignmentDoesNotWaitForAFullQueue(t *testing.T) {
 			t.Errorf("invariant 6: the partition of a member that left is not assigned while the queue is full (%d assignments)", n)
 		}
 		close(release)
+		time.Sleep(time.Second)
 		if err := stopA(); err != nil {
 			t.Errorf("invariant 6: Run: %v", err)
 		}
@@ -439,6 +441,7 @@ func stuck(t *testing.T, c *bubble.Cluster, partitions, at int32) (took time.Dur
 	took = time.Since(began)
 	_, left = moved.Load(at)
 	close(release)
+	time.Sleep(time.Second)
 	if err := errors.Join(stopA(), stopB()); err != nil {
 		t.Errorf("invariant 6: Run: %v", err)
 	}
@@ -492,6 +495,7 @@ func TestInvariant6ALossWaitsForNoHandler(t *testing.T) {
 			t.Errorf("invariant 6: %d losses, epoch %d, while a handler is stuck; want 1 and 2: it was waited for", lost.Load(), epoch.Load())
 		}
 		close(release)
+		time.Sleep(time.Second)
 		if err := stop(); err != nil {
 			t.Errorf("invariant 6: Run: %v", err)
 		}
@@ -532,6 +536,68 @@ func TestInvariant10NilOnlyAfterACleanDrain(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestInvariant10AStopMakesTheCommitThatFailedBefore(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		e, stop := run(t, engineConfig(t, c, func(*kgo.Record) engine.Outcome { return engine.Outcome{} }))
+		c.Until("a commit", func() bool { return c.Committed("g", "orders", 0) == 10 })
+		fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "g", Err: kerr.InvalidCommitOffsetSize, Count: -1})
+		c.Produce("orders", 0, 10, 10, 0)
+		c.Until("a commit that fails", func() bool { return e.Stats().CommitsFailed > 0 && e.Stats().Finished == 20 })
+		fault.Remove()
+		if err := stop(); err != nil {
+			t.Errorf("invariant 10: Run: %v", err)
+		}
+		if got := c.Committed("g", "orders", 0); got != 20 {
+			t.Errorf("invariant 10: committed %d after a stop, want 20", got)
+		}
+	})
+}
+
+func TestInvariant10AStopLeavesTheGroup(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
+		idle := func(*kgo.Record) engine.Outcome { return engine.Outcome{} }
+		_, stopA := run(t, engineConfig(t, c, idle))
+		b, stopB := run(t, engineConfig(t, c, idle))
+		has := func(n int) func() bool { return func() bool { return len(b.Health().Partitions) == n } }
+		c.Until("a partition each", has(1))
+		time.Sleep(10 * time.Second)
+		if err := stopA(); err != nil {
+			t.Errorf("invariant 10: Run: %v", err)
+		}
+		time.Sleep(15 * time.Second) // a heartbeat and a round of the group; the session lasts 45 s
+		if !has(2)() {
+			t.Errorf("invariant 10: the other member waits for the session of one that stopped")
+		}
+		if err := stopB(); err != nil {
+			t.Errorf("invariant 10: Run: %v", err)
+		}
+	})
+}
+
+// A broker that answers no commit holds up a rebalance for the commit's time limit, and no longer.
+func TestInvariant6ARevokeWaitsForNoCommitWithoutALimit(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
+		for p := range int32(2) {
+			c.Produce("orders", p, 0, 10, 0)
+		}
+		var shared atomic.Int64
+		idle := func(*kgo.Record) engine.Outcome { return engine.Outcome{} }
+		cfg := engineConfig(t, c, idle)
+		cfg.Routes[0].CommitInterval = time.Hour
+		a, _ := run(t, cfg)
+		c.Until("work", func() bool { return a.Stats().Finished == 20 })
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "g", Err: kerr.CoordinatorLoadInProgress, Count: -1}) // the client asks again
+		other := engineConfig(t, c, idle)
+		other.Observer.Assigned = func(engine.AssignedInfo) { shared.Add(1) }
+		run(t, other)
+		time.Sleep(25 * time.Second) // the commit's 10 s, heartbeats, and two rounds of the group
+		if shared.Load() == 0 {
+			t.Errorf("invariant 6: a rebalance waits for a commit that is not answered")
+		}
+	})
 }
 
 // A client that waits to join a group, behind the drain of another member, is not to be closed without force.

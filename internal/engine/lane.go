@@ -136,6 +136,11 @@ func (e *Engine) list(a *assignment) {
 		a.listed = true
 		r.ready.push(a)
 	}
+	e.hire(r)
+}
+
+// hire starts a worker, if the route may have one more.
+func (e *Engine) hire(r *Route) {
 	if r.active < r.Workers {
 		r.active++
 		e.spawn(func() { e.workLoop(r) })

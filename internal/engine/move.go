@@ -12,21 +12,27 @@ import (
 // reclaim takes a partition again whose claim is gone, if the group still says that it is ours: what a commit with our
 // generation shows. A late zombie may have taken the claim; without this the partition would have no worker.
 func (e *Engine) reclaim(a *assignment, cause error) {
+	if a.state != open {
+		return // it leaves, or halted: whoever has it next claims it
+	}
 	e.quiet(a, moving)
-	a.trouble(a.tracker.Next(), "the claim is lost: "+cause.Error())
+	a.trouble(claimProblem, "the claim is lost: "+cause.Error())
 	e.stats.Reclaims++
 	e.log.Warn("claim lost; it is taken again if the group still says that the partition is ours",
 		"topic", a.topic, "partition", a.partition, "err", cause)
 	e.spawn(func() {
 		ctx, cancel := e.whileMoving(a)
 		defer cancel()
-		pos := position{topicID: a.work.TopicID, committed: a.committed, epoch: -1}
+		pos := position{topicID: a.work.TopicID, epoch: -1}
 		err := e.retry(ctx, "commit to "+a.part.String()+", which shows that it is ours", func() error {
 			return e.commit(ctx, []*assignment{a})
 		})
 		if err != nil {
 			return
 		}
+		e.mu.Lock()
+		pos.committed = a.committed
+		e.unlock()
 		logs := &logBounds{e: e, topics: []string{a.topic}}
 		if e.claim(ctx, &pos, a.part, a.route, func(ctx context.Context) (int64, error) { return logs.start(ctx, a.part) }) != nil {
 			return
@@ -75,6 +81,7 @@ func (e *Engine) move(ctx context.Context, a *assignment, pos position) bool {
 	n := e.newAssignment(a.part, a.route)
 	n.work.TopicID = pos.topicID
 	n.start(pos.next, pos.epoch, a.committed, pos.token)
+	e.commitDue(n.route, 0)
 	e.unlock()
 	e.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{a.topic: {a.partition: {Epoch: pos.epoch, Offset: pos.next}}})
 	return true

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -140,6 +141,9 @@ type PartitionHealth struct {
 	LastError string
 }
 
+// fetchMemory is how long a failed fetch is a problem: a client that goes on failing tells so more often.
+const fetchMemory = time.Minute
+
 // Health tells how the engine does.
 func (e *Engine) Health() Health {
 	h := Health{Joined: e.joined.Load()}
@@ -158,11 +162,14 @@ func (e *Engine) Health() Health {
 			p.Position = a.tracker.Next()
 		}
 		for r := range a.runs {
-			p.Running += len(r.items)
+			p.Running += len(r.items) - r.published
 		}
 		p.Queued = a.heldRecords - p.Running
-		if a.problem != "" {
-			h.Problems = append(h.Problems, a.topic+"["+itoa(int64(a.partition))+"]: "+a.problem)
+		if time.Since(a.fetchFailed) > fetchMemory { // an idle partition has no good fetch to show that it is over
+			delete(a.problems, fetchProblem)
+		}
+		if p := a.problemText(); p != "" {
+			h.Problems = append(h.Problems, a.part.String()+": "+p)
 		}
 		h.Partitions = append(h.Partitions, p)
 	}
@@ -174,4 +181,17 @@ func (e *Engine) Health() Health {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
 	return h
+}
+
+// problemText is the oldest problem of an assignment, and how many more it has; "" when all is well.
+func (a *assignment) problemText() string {
+	if len(a.problems) == 0 {
+		return ""
+	}
+	first := slices.Min(slices.Collect(maps.Keys(a.problems)))
+	text := a.problems[first]
+	if more := len(a.problems) - 1; more > 0 {
+		text += "; and " + itoa(int64(more)) + " more problems"
+	}
+	return text
 }

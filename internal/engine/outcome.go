@@ -13,6 +13,9 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 	}
 	a := r.a
 	rt, now := a.route, time.Now()
+	if out.Kind == Reclaim && !rt.fenced() {
+		out.Kind, out.After = Failed, -1 // nothing is claimed here
+	}
 	if out.Kind == Skipped {
 		e.stats.Skipped++
 		record, err := it.record, out.Err
@@ -158,7 +161,7 @@ func (e *Engine) deadLettered(a *assignment, l *lane, it item, attempt int, err 
 	a.settling--
 	a.settlingBytes -= size(it.record)
 	e.finish(a, it.record)
-	e.finished(a, 1, 0)
+	e.account(a, 0)
 }
 
 // unsettle gives a dead letter up: the record stays unfinished.

@@ -3,19 +3,20 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// maxPoll bounds the records of one poll, and with it how far a poll may go over the budget.
+// maxPoll bounds the records of one poll; so does half a partition's share.
 const maxPoll = 10_000
 
 // pollLoop polls and hands over until the engine stops. Nothing in it waits for a handler: over the budget the next poll is
 // not started, which costs no membership.
 func (e *Engine) pollLoop() {
 	for {
-		ctx, pauses, resumes := e.beforePoll()
+		ctx, most, pauses, resumes := e.beforePoll()
 		if ctx == nil {
 			return
 		}
@@ -25,7 +26,7 @@ func (e *Engine) pollLoop() {
 		if len(pauses) > 0 {
 			e.client.PauseFetchPartitions(byTopic(pauses))
 		}
-		fetches := e.client.PollRecords(ctx, maxPoll)
+		fetches := e.client.PollRecords(ctx, most)
 		if f := e.cfg.AfterPoll; f != nil {
 			f()
 		}
@@ -38,15 +39,16 @@ func (e *Engine) pollLoop() {
 	}
 }
 
-// beforePoll waits until there is room and no barrier, and returns the poll's context; nil once the engine stops.
-func (e *Engine) beforePoll() (ctx context.Context, pauses, resumes []part) {
+// beforePoll waits until there is room and no barrier, and returns the poll's context and bound; no context once the engine
+// stops.
+func (e *Engine) beforePoll() (ctx context.Context, most int, pauses, resumes []part) {
 	e.mu.Lock()
 	defer e.unlock()
 	for !e.stopping && (e.holds > 0 || e.heldBytes >= e.cfg.MaxBytes || e.heldRecords >= e.cfg.MaxRecords) {
 		e.wait()
 	}
 	if e.stopping {
-		return nil, nil, nil
+		return nil, 0, nil, nil
 	}
 	for _, p := range e.pauseChange {
 		if a := e.parts[p]; a != nil && a.paused {
@@ -58,7 +60,7 @@ func (e *Engine) beforePoll() (ctx context.Context, pauses, resumes []part) {
 	e.pauseChange = nil
 	ctx, e.cancelPoll = context.WithCancel(e.clientCtx)
 	e.polling = true
-	return ctx, pauses, resumes
+	return ctx, min(maxPoll, max(1, e.shareRecords()/2)), pauses, resumes
 }
 
 // kick ends the poll in progress, so that the loop looks at what changed.
@@ -92,6 +94,7 @@ func (e *Engine) handOver(fetches kgo.Fetches) {
 			return
 		}
 		if p.Err == nil || len(p.Records) > 0 {
+			delete(a.problems, fetchProblem)
 			a.logStart = p.LogStartOffset
 			if a.logEnd = p.LastStableOffset; e.cfg.ReadUncommitted || a.logEnd < 0 {
 				a.logEnd = p.HighWatermark
@@ -139,7 +142,7 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 	if control {
 		e.commitDue(a.route, 0)
 	}
-	if !a.paused && (a.heldBytes > e.share() || a.heldRecords > e.shareRecords()) {
+	if !a.paused && (a.heldBytes > e.share()/2 || a.heldRecords > e.shareRecords()/2) {
 		a.paused = true
 		e.pauseChange = append(e.pauseChange, a.part)
 	}
@@ -166,8 +169,8 @@ func (e *Engine) fetchFailed(p part, err error) {
 		e.log.Error("partition cannot be fetched", "topic", p.topic, "partition", p.partition, "err", err)
 		if a != nil {
 			a.lastError = err.Error()
-			at, _ := a.frontier()
-			a.trouble(at, "cannot be fetched: "+err.Error())
+			a.fetchFailed = time.Now()
+			a.trouble(fetchProblem, "cannot be fetched: "+err.Error())
 		}
 	}
 }

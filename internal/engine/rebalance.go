@@ -2,11 +2,13 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -38,26 +40,22 @@ func (e *Engine) onAssigned(_ context.Context, _ *kgo.Client, m map[string][]int
 // it waits for the commit in flight only.
 func (e *Engine) onRevoked(ctx context.Context, _ *kgo.Client, m map[string][]int32) {
 	<-e.connected
-	as := e.take(m)
-	if err := e.drain(ctx, as, e.cfg.DrainTimeout, ErrRevoked); err != nil {
+	if err := e.drain(ctx, func() []*assignment { return e.named(m) }, e.cfg.DrainTimeout, ErrRevoked); err != nil {
 		e.log.Warn("partitions were given up before their work was done; it runs again elsewhere", "err", err)
 	}
 }
 
 // onLost ends the assignments at once: they are somebody else's, and nothing may be committed for them.
 func (e *Engine) onLost(_ context.Context, _ *kgo.Client, m map[string][]int32) {
-	as := e.take(m)
 	e.mu.Lock()
 	defer e.unlock()
-	for _, a := range as {
+	for _, a := range e.named(m) {
 		e.close(a, ErrLost)
 	}
 }
 
-// take looks up the assignments that kgo names.
-func (e *Engine) take(m map[string][]int32) []*assignment {
-	e.mu.Lock()
-	defer e.unlock()
+// named looks up the assignments that kgo names. Under mu, as they may be replaced as soon as it is let go.
+func (e *Engine) named(m map[string][]int32) []*assignment {
 	var as []*assignment
 	for topic, ps := range m {
 		for _, p := range ps {
@@ -74,10 +72,11 @@ func (e *Engine) take(m map[string][]int32) []*assignment {
 
 // drain lets what runs end while nothing new starts, commits once, and closes the assignments. Other assignments go on. It
 // returns an error that names what did not end in time, or the commit's.
-func (e *Engine) drain(ctx context.Context, as []*assignment, timeout time.Duration, cause error) error {
+func (e *Engine) drain(ctx context.Context, pick func() []*assignment, timeout time.Duration, cause error) error {
 	wait, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	e.mu.Lock()
+	as := pick()
 	for _, a := range as {
 		if a.works() && a.state != halted {
 			e.quiet(a, leaving)
@@ -97,7 +96,7 @@ func (e *Engine) drain(ctx context.Context, as []*assignment, timeout time.Durat
 	})
 	e.unlock()
 
-	err := e.commit(ctx, dirty) // with nothing to commit it still waits for the commit in flight
+	err := e.lastCommit(ctx, dirty)
 
 	e.mu.Lock()
 	defer e.unlock()
@@ -109,6 +108,27 @@ func (e *Engine) drain(ctx context.Context, as []*assignment, timeout time.Durat
 	}
 	return err
 }
+
+// lastCommit commits before assignments are given up, and tries again where that may help. With nothing to commit it still
+// waits for the commit in flight.
+func (e *Engine) lastCommit(ctx context.Context, as []*assignment) error {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.CommitTimeout)
+	defer cancel()
+	for try := 1; ; try++ {
+		err := e.commit(ctx, as)
+		if err == nil || try == lastCommitTries || errors.Is(err, kerr.UnknownMemberID) ||
+			errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.FencedInstanceID) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+const lastCommitTries = 3
 
 // overran tells of the handlers that outlived a drain.
 func (e *Engine) overran(as []*assignment, timeout time.Duration) error {

@@ -68,9 +68,9 @@ func (e *Engine) stop(ctx context.Context) error {
 	e.stopping = true
 	e.kick()
 	e.cond.Broadcast()
-	as := e.assignments(func(*assignment) bool { return true })
 	e.unlock()
-	err := e.drain(ctx, as, e.cfg.DrainTimeout, ErrStopped)
+	all := func() []*assignment { return e.assignments(func(*assignment) bool { return true }) }
+	err := e.drain(ctx, all, e.cfg.DrainTimeout, ErrStopped)
 	select {
 	case <-e.aborted:
 		return ErrAborted
@@ -107,8 +107,10 @@ func (e *Engine) leave(hard context.Context) {
 func (e *Engine) waitWorkers(hard context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(hard), leaveGrace)
 	defer cancel()
-	if hard.Err() != nil {
+	select {
+	case <-e.aborted:
 		cancel()
+	default:
 	}
 	e.mu.Lock()
 	defer e.unlock()

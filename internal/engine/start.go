@@ -129,8 +129,9 @@ func (e *Engine) install(ctx context.Context, found map[part]position) (map[stri
 		}
 		starts[p.topic][p.partition] = kgo.NewOffset().At(pos.next).WithEpoch(pos.epoch)
 		if a.dirty() {
-			e.commitDue(a.route, 0) // a start that was resolved is committed, so that it is resolved once
-			if a.route.CommitInterval == 0 {
+			if a.route.CommitInterval > 0 { // a start that was resolved is committed, so that it is resolved once
+				e.commitIn(a.route.CommitInterval)
+			} else {
 				e.commitSoon()
 			}
 		}
@@ -166,6 +167,9 @@ func (e *Engine) topicIDs(ctx context.Context, topics []string) (map[string][16]
 			return err
 		}
 		for _, t := range md.Topics {
+			if t.Err != nil { // without its id a topic that was made again would go unnoticed
+				return fmt.Errorf("topic %s: %w", t.Topic, t.Err)
+			}
 			ids[t.Topic] = t.ID
 		}
 		return nil

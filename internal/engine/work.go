@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -25,25 +26,31 @@ type run struct {
 	end       func()       // what the outcome does to the whole assignment, once the run's records are accounted for
 }
 
-// workLoop runs what is ready until nothing is.
+// workLoop runs what is ready until nothing is. A handler that ends its goroutine (runtime.Goexit) ends this loop; its record
+// is poison, and another worker goes on.
 func (e *Engine) workLoop(rt *Route) {
+	defer func() {
+		e.mu.Lock()
+		defer e.unlock()
+		rt.active--
+		if rt.ready.len() > 0 {
+			e.hire(rt)
+		}
+	}()
 	r := new(run)
-	e.mu.Lock()
 	for e.next(rt, r) {
-		e.unlock()
 		if rt.HandleBatch != nil {
 			e.runBatch(rt, r)
 		} else {
 			e.runRecords(rt, r)
 		}
-		e.mu.Lock()
 	}
-	rt.active--
-	e.unlock()
 }
 
 // next fills r with the next run of a route; false when nothing is ready.
 func (e *Engine) next(rt *Route, r *run) bool {
+	e.mu.Lock()
+	defer e.unlock()
 	for rt.ready.len() > 0 {
 		a := rt.ready.pop()
 		a.listed = false
@@ -65,8 +72,8 @@ func (e *Engine) next(rt *Route, r *run) bool {
 			if a.ready.len() > 0 {
 				e.list(a)
 			}
-			if len(r.items) > 1 { // what it finishes may be committed before it ends
-				e.commitDue(rt, 0)
+			if len(r.items) > 1 && rt.CommitInterval > 0 { // what it finishes may be committed before it ends
+				e.commitIn(rt.CommitInterval)
 			}
 		}
 		a.runs[r] = struct{}{}
@@ -95,15 +102,14 @@ func (e *Engine) takeBatch(a *assignment, r *run) {
 			break
 		}
 	}
-	if a.ready.len() == 0 {
-		a.flush = false
-		if a.batchTimer != nil {
-			a.batchTimer.Stop()
-			a.batchTimer = nil
-		}
-		return
+	a.flush = false
+	if a.batchTimer != nil {
+		a.batchTimer.Stop()
+		a.batchTimer = nil
 	}
-	e.list(a)
+	if a.ready.len() > 0 {
+		e.batchDue(a, false)
+	}
 }
 
 // take moves up to n records of a lane into the run, as far as they are due and may share it.
@@ -124,14 +130,22 @@ func (r *run) take(l *lane, n int) {
 	r.counts = append(r.counts, taken)
 }
 
+var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit, as t.FailNow does)")
+
 // runRecords hands the run's records to the handler, one after the other, until one does not succeed.
 func (e *Engine) runRecords(rt *Route, r *run) {
+	out := Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}
+	skipped := 0
+	defer func() { e.recordsDone(r, out, skipped) }()
+	out, skipped = e.handleRecords(rt, r)
+}
+
+// handleRecords returns the outcome of the first record that did not succeed. How many did is in r.done.
+func (e *Engine) handleRecords(rt *Route, r *run) (out Outcome, skipped int) {
 	a := r.a
-	n, skipped, out := 0, 0, Outcome{}
-	for _, it := range r.items {
+	for i, it := range r.items {
 		if a.stop.Load() {
-			out = Outcome{Kind: HandedBack}
-			break
+			return Outcome{Kind: HandedBack}, skipped
 		}
 		out = rt.Handle(a.ctx, &a.work, it.record, it.attempts()+1)
 		if out.Kind == Skipped {
@@ -142,20 +156,23 @@ func (e *Engine) runRecords(rt *Route, r *run) {
 		if out.Kind != Done {
 			break
 		}
-		n++
-		r.done.Store(int32(n))
+		r.done.Store(int32(i) + 1)
 	}
-	took := time.Since(r.started)
+	return out, skipped
+}
 
+func (e *Engine) recordsDone(r *run, out Outcome, skipped int) {
+	took := time.Since(r.started)
 	e.mu.Lock()
 	defer e.unlock()
 	if !e.ended(r) {
 		return
 	}
+	a, l, n := r.a, r.lanes[0], int(r.done.Load())
 	if n > 0 {
 		a.perRecord = max(1, took/time.Duration(n))
 	}
-	l := r.lanes[0]
+	finishes := a.finishes
 	e.publish(r)
 	e.stats.Skipped += int64(skipped)
 	if n < len(r.items) {
@@ -165,66 +182,78 @@ func (e *Engine) runRecords(rt *Route, r *run) {
 		}
 		e.giveBack(a, l, append(kept, r.items[n+1:]...))
 	}
-	e.finished(a, n, took)
-	e.resumeLane(l, n > 0)
+	e.account(a, took)
+	e.resumeLane(l, a.finishes > finishes)
 	r.over()
 }
 
 // runBatch hands the run's records to the batch handler.
 func (e *Engine) runBatch(rt *Route, r *run) {
-	a := r.a
 	last := r.items[len(r.items)-1].record
-	b := &Batch{Work: &a.work, Next: last.Offset + 1, NextEpoch: last.LeaderEpoch}
+	b := &Batch{Work: &r.a.work, Next: last.Offset + 1, NextEpoch: last.LeaderEpoch}
 	for _, it := range r.items {
 		if !it.settled() {
 			b.Records = append(b.Records, it.record)
 			b.Attempts = append(b.Attempts, it.attempts()+1)
 		}
 	}
-	out := rt.HandleBatch(a.ctx, b)
-	took := time.Since(r.started)
+	out := BatchOutcome{All: Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}}
+	defer func() { e.batchDone(r, len(b.Records), out) }()
+	out = rt.HandleBatch(r.a.ctx, b)
+}
 
+func (e *Engine) batchDone(r *run, records int, out BatchOutcome) {
+	took := time.Since(r.started)
 	e.mu.Lock()
 	defer e.unlock()
 	if !e.ended(r) {
 		return
 	}
-	together := out.Each == nil && len(b.Records) > 1
-	done, i, k := 0, 0, 0
+	a := r.a
+	together := out.Each == nil && records > 1
+	finished := make([]bool, len(r.lanes))
+	i, k := 0, 0
 	for li, l := range r.lanes {
 		var kept []item
-		finished := 0
+		before := a.fresh
 		for range r.counts[li] {
-			it := r.items[i]
+			it, o := r.items[i], out.All
 			i++
-			o := out.All
-			if !it.settled() {
-				if out.Each != nil {
-					o = out.Each[k]
-				}
-				k++
-			} else if out.Each != nil { // a batch that did not go through as a whole: step over it later
-				o = Outcome{Kind: HandedBack}
-			}
 			switch {
-			case o.Kind == Done:
+			case it.settled():
+				o = stepOver(a.route, &it, out)
+			case out.Each != nil:
+				o = out.Each[k]
+				k++
+			}
+			if o.Kind == Done {
 				e.finish(a, it.record)
-				finished++
-			case e.judge(r, l, &it, o, together):
+			} else if e.judge(r, l, &it, o, together) {
 				kept = append(kept, it)
-			case !a.route.fenced() && o.Kind == Skipped:
-				finished++
 			}
 		}
+		finished[li] = a.fresh > before
 		e.giveBack(a, l, kept)
-		done += finished
-		if finished > 0 {
-			a.finishes++ // before the lane may wait for the commit that covers it
-		}
-		e.resumeLane(l, finished > 0)
 	}
-	e.finished(a, done, took)
+	e.account(a, took)
+	for li, l := range r.lanes {
+		e.resumeLane(l, finished[li])
+	}
 	r.over()
+}
+
+// stepOver is the outcome of a settled record: its policy is done with it, so it only shares a success, or a lost claim.
+func stepOver(rt *Route, it *item, out BatchOutcome) Outcome {
+	if out.Each == nil {
+		switch out.All.Kind {
+		case Done, Reclaim:
+			return out.All
+		case Skipped, Failed, Outage, Poison, HandedBack:
+		}
+		it.trouble.outages++
+		it.trouble.due = time.Now().Add(rt.Backoff(it.trouble.outages))
+	}
+	return Outcome{Kind: HandedBack}
 }
 
 func (r *run) over() {
@@ -266,21 +295,22 @@ func (e *Engine) publish(r *run) {
 // finish marks a record as finished and lets go of it.
 func (e *Engine) finish(a *assignment, r *kgo.Record) {
 	a.tracker.Finish(r.Offset)
+	a.fresh++
 	e.stats.Finished++
 	e.hold(a, -size(r), -1)
+	if len(a.problems) > 0 {
+		delete(a.problems, r.Offset)
+	}
 }
 
-// finished accounts for a run's finished records.
-func (e *Engine) finished(a *assignment, n int, took time.Duration) {
+// account tells of what was finished since the last time, and asks for its commit.
+func (e *Engine) account(a *assignment, took time.Duration) {
+	n := a.fresh
 	if n == 0 {
 		return
 	}
+	a.fresh = 0
 	a.finishes++
-	if a.problem != "" && a.state != halted {
-		if f, _ := a.frontier(); f > a.problemAt {
-			a.problem = ""
-		}
-	}
 	if f := e.cfg.Observer.Run; f != nil {
 		info := RunInfo{Topic: a.topic, Partition: a.partition, Records: n, Took: took}
 		e.tell(func() { f(info) })

@@ -1,0 +1,50 @@
+package sluice
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice/internal/engine"
+)
+
+// What tests of package sluice_test see of the inside.
+
+// OwnedOptions are the names of kgo's options that are refused.
+var OwnedOptions = owned
+
+// WithDefaults is what New makes of a configuration.
+func (c Config) WithDefaults() (Config, error) { return c.withDefaults() }
+
+// WithDefaults is what Add makes of a policy.
+func (p Policy) WithDefaults() (Policy, error) { return p.withDefaults() }
+
+// Delay is the wait after some failures.
+func (r Retry) Delay(failures int) time.Duration { return r.delay(failures) }
+
+// Parts are what a Commit is made of.
+func (c Commit) Parts() (interval time.Duration, records int, each bool) {
+	return c.interval, c.records, c.each
+}
+
+// OutcomeOf is what the engine is told of a handler's error.
+func OutcomeOf(err error) engine.Outcome { return outcome(err) }
+
+// BatchOutcomeOf is what the engine is told of a batch handler's error about n records.
+func BatchOutcomeOf(err error, n int, fenced bool) engine.BatchOutcome {
+	return batchOutcome(err, n, fenced)
+}
+
+// ObserverOf is what the engine is given of some events.
+func ObserverOf(e Events) engine.Observer { return e.observer() }
+
+// DeadLetterRecord is the copy of a failed record.
+func DeadLetterRecord(topic, group string, f engine.Failure) *kgo.Record {
+	return deadLetterRecord(topic, group, f)
+}
+
+// WithTopicID is the message as it is where the broker tells the topic's id.
+func WithTopicID[V any](m Message[V], id [16]byte) Message[V] {
+	m.topicID = id
+	return m
+}
