@@ -49,7 +49,8 @@ func (a *App) deadLetter(d DeadLetter) func(engine.Failure, func(error)) {
 	p := a.producer
 	return func(f engine.Failure, done func(error)) {
 		// Not the assignment's context: a copy that is under way when a partition leaves may still be acknowledged.
-		p.Enqueue(context.Background(), deadLetterRecord(d.Topic, a.cfg.Group, f), func(_ *kgo.Record, err error) { done(err) })
+		ctx := context.Background() //nolint:forbidigo // see above
+		p.Enqueue(ctx, deadLetterRecord(d.Topic, a.cfg.Group, f), func(_ *kgo.Record, err error) { done(err) })
 	}
 }
 

@@ -187,7 +187,7 @@ func ExampleProducer() {
 		fmt.Println(err)
 		return
 	}
-	defer p.Close(ctx)
+	defer func() { _ = p.Close(ctx) }()
 
 	err = p.Send(ctx, &kgo.Record{Topic: "orders", Key: []byte("dee"), Value: []byte(`{}`)})
 	fmt.Println("sent:", err)

@@ -17,6 +17,7 @@ func (c Config) connectOptions() []kgo.Opt {
 		kgo.SoftwareNameAndVersion("sluice", "dev"),
 		kgo.DialTimeout(checkTimeout),
 		kgo.RetryBackoffFn(retryBackoff),
+		kgo.FetchMaxWait(fetchMaxWait),
 	}
 	if c.ClientID != "" {
 		opts = append(opts, kgo.ClientID(c.ClientID))
@@ -31,6 +32,11 @@ func (c Config) connectOptions() []kgo.Opt {
 	}
 	return append(opts, c.ClientOptions...)
 }
+
+// fetchMaxWait is how long a broker may wait for something to answer a fetch with, Kafka's default. kgo's own is 5 s: a
+// partition that was paused and resumed is in no fetch until the one in flight has come back, which may be one for partitions
+// that have nothing (seen as 3 s without a commit while 40,000 records were waiting).
+const fetchMaxWait = 500 * time.Millisecond
 
 // retryBackoff is the client's wait before it asks again: 20 ms, doubled up to 2.5 s, less up to a fifth. It begins lower than
 // kgo's own 250 ms: when partitions leave, kgo ends the fetch in flight with its connection, and a fetch for those that stay

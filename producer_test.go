@@ -44,7 +44,7 @@ func TestAProducerOfABadConfigurationIsRefused(t *testing.T) {
 func TestSendWaitsForEveryRecordAndNamesThoseThatFailed(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 3, "returns": 1}, func(t *testing.T, c *bubble.Cluster) {
 		p := newProducer(t, configFor(t, c, nil).Producer())
-		defer p.Close(context.Background())
+		defer func() { _ = p.Close(context.Background()) }()
 		if err := p.Ping(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func TestEnqueueTellsOnceAndCloseFlushes(t *testing.T) {
 func TestEnqueueTellsOfAFailure(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
 		p := newProducer(t, configFor(t, c, nil).Producer())
-		defer p.Close(context.Background())
+		defer func() { _ = p.Close(context.Background()) }()
 		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "orders", Err: kerr.InvalidRecord, Count: 1})
 		told := make(chan error, 2)
 		p.Enqueue(t.Context(), textRecord("orders", "x"), func(_ *kgo.Record, err error) { told <- err })
@@ -155,7 +155,7 @@ func TestARecordWithoutABrokerTimesOut(t *testing.T) {
 		cfg := configFor(t, c, link).Producer()
 		cfg.DeliveryTimeout = 5 * time.Second
 		p := newProducer(t, cfg)
-		defer p.Close(context.Background())
+		defer func() { _ = p.Close(context.Background()) }()
 		began := time.Now()
 		err := p.Send(context.Background(), textRecord("orders", "x"))
 		if took := time.Since(began); err == nil || took > 15*time.Second {
@@ -196,7 +196,7 @@ func TestSendEndsWithItsContext(t *testing.T) {
 		link := c.NewLink()
 		link.Cut()
 		p := newProducer(t, configFor(t, c, link).Producer())
-		defer p.Close(context.Background())
+		defer func() { _ = p.Close(context.Background()) }()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		began := time.Now()

@@ -111,7 +111,7 @@ func propertyMistakes(t *testing.T, text string) []*sluice.PropertyError {
 	var all []*sluice.PropertyError
 	var walk func(error)
 	walk = func(err error) {
-		if p, ok := err.(*sluice.PropertyError); ok {
+		if p, ok := err.(*sluice.PropertyError); ok { //nolint:errorlint // every one of a tree of errors
 			all = append(all, p)
 			return
 		}
@@ -144,7 +144,7 @@ func TestBadProperties(t *testing.T) {
 		"unknown, in capitals": {"Client.Id=a", 1, "Client.Id", "did you mean client.id?"},
 		"unknown, like none":   {"x=1", 1, "(not shown)", "not the name of a property"},
 		"twice":                {"group.id=g\n\n# and\ngroup.id=h", 4, "group.id", "given before, in line 1"},
-		"twice, the same":      {"group.id=g\ngroup.id=g", 2, "group.id", "given before, in line 1"},
+		"twice, the same":      {"group.id=g\ngroup.id= g", 2, "group.id", "given before, in line 1"},
 		"number":               {"session.timeout.ms=6s", 1, "session.timeout.ms", `"6s" is not a positive number of milliseconds`},
 		"number, zero":         {"session.timeout.ms=0", 1, "session.timeout.ms", "positive"},
 		"number, negative":     {"session.timeout.ms=-1", 1, "session.timeout.ms", "positive"},

@@ -155,7 +155,7 @@ func TestEachRecordStuckAfterFailedCommit(t *testing.T) {
 		// a commit that fails while the other route's hour is already running: it is armed during the commit
 		c.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			c.SleepControl(func() { time.Sleep(2 * time.Second) })
-			return nil, nil, false
+			return nil, nil, false //nolint:nilnil // not handled
 		})
 		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "g", Err: kerr.RequestTimedOut, Count: 1})
 		c.Produce("each", 0, 0, 10, 0)
@@ -198,7 +198,7 @@ func TestHotPartitionTakesTheBudget(t *testing.T) {
 				m.app.Stats().Buffered, others.Load())
 		}
 		m.stop()
-		<-m.done
+		t.Logf("Run: %v", <-m.done)
 	})
 }
 
@@ -315,9 +315,9 @@ func TestReclaimDuringRevoke(t *testing.T) {
 					}
 				}
 				a.stop()
-				<-a.done
+				t.Logf("Run: %v", <-a.done)
 				b.stop()
-				<-b.done
+				t.Logf("Run: %v", <-b.done)
 			})
 		})
 	}

@@ -120,7 +120,7 @@ func consumes(t *testing.T, cfg sluice.Config) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	p := newProducer(t, cfg.Producer())
-	defer p.Close(context.Background())
+	defer func() { _ = p.Close(context.Background()) }()
 	if err := p.Send(ctx, textRecord("orders", "through")); err != nil {
 		t.Fatalf("Send: %v", err)
 	}
@@ -246,7 +246,8 @@ func TestASilentListener(t *testing.T) {
 			t.Cleanup(func() { theirs.Close() })
 			go func() { _, _ = io.Copy(io.Discard, theirs) }() // takes everything and answers nothing
 			conn := tls.Client(ours, &tls.Config{ServerName: "silent.example", MinVersion: tls.VersionTLS12})
-			return conn, conn.HandshakeContext(ctx)
+			err := conn.HandshakeContext(ctx)
+			return conn, err
 		})}
 		fails(t, cfg, "no answer")
 	})

@@ -77,7 +77,9 @@ func tree(t *testing.T) []*source {
 		t.Fatalf("%d files and the modules %v: this is not the tree", len(all), modules)
 	}
 	for _, s := range all {
-		for s.module = s.dir; !modules[s.module]; s.module = path.Dir(s.module) {
+		s.module = s.dir
+		for !modules[s.module] {
+			s.module = path.Dir(s.module)
 		}
 	}
 	return all

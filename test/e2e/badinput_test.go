@@ -183,12 +183,16 @@ func silentListener(t *testing.T) string {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
+		var open []net.Conn
 		for {
 			conn, err := l.Accept()
 			if err != nil {
-				return
+				break
 			}
-			defer func() { _ = conn.Close() }()
+			open = append(open, conn)
+		}
+		for _, conn := range open {
+			_ = conn.Close()
 		}
 	})
 	t.Cleanup(func() { _ = l.Close(); wg.Wait() })

@@ -137,7 +137,8 @@ func (p *process) readyz() (int, sluice.Health, error) {
 		return 0, h, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	return resp.StatusCode, h, json.NewDecoder(resp.Body).Decode(&h)
+	err = json.NewDecoder(resp.Body).Decode(&h)
+	return resp.StatusCode, h, err
 }
 
 // waitReadyz waits until /readyz of every process answers with a status code.

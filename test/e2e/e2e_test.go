@@ -142,7 +142,7 @@ func (s *scenario) run(t *testing.T) {
 	s.produceTo(t, 0.08)
 	c.signal(t, syscall.SIGKILL)
 	t.Log("c was killed by SIGKILL")
-	<-c.ended
+	t.Logf("c: %v", <-c.ended)
 
 	s.produceTo(t, 0.20)
 	frozen := s.freeze(t, b)

@@ -85,7 +85,8 @@ func (p *process) health() (sluice.Health, error) {
 		return h, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	return h, json.NewDecoder(resp.Body).Decode(&h)
+	err = json.NewDecoder(resp.Body).Decode(&h)
+	return h, err
 }
 
 // interrupt stops the process as Ctrl-C does, and demands that it ends cleanly within its drain timeout.
@@ -101,7 +102,10 @@ func (p *process) interrupt(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatalf("%s did not end within its drain timeout, 20 s", p.name)
 	}
-	var summary struct{ Records, Rows int64 }
+	var summary struct {
+		Records int64 `json:"records"`
+		Rows    int64 `json:"rows"`
+	}
 	if err := json.Unmarshal(p.stdout.Bytes(), &summary); err != nil {
 		t.Fatalf("%s printed %q, want one line of JSON: %v", p.name, p.stdout.String(), err)
 	}

@@ -109,7 +109,8 @@ func TestProduceAndConsume(t *testing.T) {
 	broker := s.kafka.Brokers
 	whole := filepath.Join(t.TempDir(), "orders.txt")
 	write(t, whole, orderLines(0, 5000))
-	if said := execute(t, 0, "produce", "-b", broker, "-t", s.topic, "-k", "|", whole).stderr.String(); !strings.Contains(said, "5000 delivered") {
+	said := execute(t, 0, "produce", "-b", broker, "-t", s.topic, "-k", "|", whole).stderr.String()
+	if !strings.Contains(said, "5000 delivered") {
 		t.Errorf("produce says %q", said)
 	}
 

@@ -33,23 +33,9 @@ func (s *scenario) watchVersions(t *testing.T) (stop func()) {
 				return
 			case <-tick.C:
 			}
-			rows, err := s.db.QueryContext(ctx, "select id, version from orders where id < 600")
-			if err != nil {
-				continue // the table is not there yet, or we stop
+			if err := s.sample(ctx, t, seen); err == nil { // else the table is not there yet, or we stop
+				samples++
 			}
-			samples++
-			for rows.Next() {
-				var id int64
-				var version int
-				if rows.Scan(&id, &version) != nil {
-					break
-				}
-				if version < seen[id] {
-					t.Errorf("the version of order %d went back from %d to %d", id, seen[id], version)
-				}
-				seen[id] = version
-			}
-			_ = rows.Close()
 		}
 	})
 	return func() {
@@ -59,6 +45,27 @@ func (s *scenario) watchVersions(t *testing.T) (stop func()) {
 			t.Errorf("only %d samples were taken", samples)
 		}
 	}
+}
+
+// sample compares some rows' versions with those that were seen before.
+func (s *scenario) sample(ctx context.Context, t *testing.T, seen map[int64]int) error {
+	rows, err := s.db.QueryContext(ctx, "select id, version from orders where id < 600")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id int64
+		var version int
+		if err := rows.Scan(&id, &version); err != nil {
+			return err
+		}
+		if version < seen[id] {
+			t.Errorf("the version of order %d went back from %d to %d", id, seen[id], version)
+		}
+		seen[id] = version
+	}
+	return rows.Err()
 }
 
 // checkRows demands every good order as one row, with its newest version and its own coordinates.
