@@ -316,6 +316,9 @@ func (e *Engine) account(a *assignment, took time.Duration) {
 		e.tell(func() { f(info) })
 	}
 	e.commitDue(a.route, n)
+	if f, _ := a.frontier(); a.route.CommitRecords > 0 && f-a.committed >= int64(a.route.CommitRecords) {
+		e.commitSoon() // a frontier that jumps: most of these were counted for an earlier commit, which they were too late for
+	}
 }
 
 // giveBack puts records back to the front of their lane; an assignment that starts nothing more forgets them.
