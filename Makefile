@@ -21,7 +21,7 @@ check: fmt-check vet tidy-check lint vuln ## everything that is checked without 
 .PHONY: test
 test: servers ## every test with the race detector; installs the servers they need (scripts/servers.sh)
 	CI=true go test -race -tags $(TAGS) -timeout 15m $(ARGS) ./...
-	cd test && CI=true go test -race -tags $(TAGS) -timeout 20m $(ARGS) ./...
+	cd test && CI=true go test -race -tags $(TAGS) -count=1 -timeout 20m $(ARGS) ./... # the program is built by a test: no cache sees it
 
 .PHONY: mutants
 mutants: ## break the code on purpose, and see the tests catch it

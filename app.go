@@ -307,6 +307,7 @@ func (a *App) engineConfig() engine.Config {
 		MaxRecords:      a.cfg.MaxBufferedRecords,
 		Observer:        a.cfg.Events.observer(),
 		ReadUncommitted: a.cfg.ReadUncommitted,
+		SilenceLimit:    max(a.cfg.SessionTimeout, a.cfg.RebalanceTimeout),
 		Start:           engine.Start{Latest: a.cfg.Start.at == startLatest, Time: a.cfg.Start.time},
 	}
 	for _, r := range a.routes {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -59,7 +60,11 @@ func deadLetterRecord(topic, group string, f engine.Failure) *kgo.Record {
 	r := f.Record
 	message := f.Err.Error()
 	if len(message) > maxHeaderError {
-		message = message[:maxHeaderError]
+		end := maxHeaderError
+		for !utf8.RuneStart(message[end]) {
+			end--
+		}
+		message = message[:end]
 	}
 	headers := slices.DeleteFunc(slices.Clone(r.Headers), func(h kgo.RecordHeader) bool {
 		return slices.Contains(deadLetterHeaders, h.Key)

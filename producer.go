@@ -16,8 +16,8 @@ type ProducerConfig struct {
 	ClientID      string    // zero: "sluice"
 	ClientOptions []kgo.Opt // given to the client as they are
 
-	// DeliveryTimeout is how long a record may wait for its acknowledgement. Zero: 30 s. A record that timed out may still
-	// have been written.
+	// DeliveryTimeout is how long a record may wait to be sent. Zero: 30 s. One that was sent is waited for until the broker's
+	// answer or its connection's end, as only that tells whether it was written.
 	DeliveryTimeout time.Duration
 
 	SASL *SASL
@@ -49,6 +49,11 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 	}
 	if cfg.DeliveryTimeout < 0 {
 		return nil, fmt.Errorf("%w: DeliveryTimeout: %v is negative", ErrConfig, cfg.DeliveryTimeout)
+	}
+	if cfg.SASL != nil {
+		if _, err := cfg.SASL.mechanism(); err != nil {
+			return nil, fmt.Errorf("%w: SASL: %w", ErrConfig, err)
+		}
 	}
 	if cfg.DeliveryTimeout == 0 {
 		cfg.DeliveryTimeout = defaultDeliveryTimeout

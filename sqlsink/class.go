@@ -57,7 +57,11 @@ func classifyState(state string) class {
 		return classRetry
 	case "21000": // ON CONFLICT DO UPDATE command cannot affect row a second time
 		return classTwice
-	case "54000": // index row size exceeds the maximum
+	case "54000", "54001": // index row size exceeds the maximum; JSON nested too deep
+		return classRow
+	case "44000", "P0001": // CHECK OPTION of a view; RAISE EXCEPTION in a trigger
+		return classRow
+	case "42601": // a value that tsvector, tsquery or jsonpath cannot read: the sink's statements have no such error
 		return classRow
 	}
 	if strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23") { // data exception, integrity constraint violation

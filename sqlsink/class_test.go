@@ -63,7 +63,7 @@ func TestClasses(t *testing.T) {
 		{pg, stateError("57014"), classOutage}, // statement timeout
 		{pg, stateError("25P03"), classOutage}, // idle in transaction
 		{pg, stateError("25006"), classOutage}, // read only
-		{pg, stateError("P0001"), classOutage}, // raise exception
+		{pg, stateError("P0001"), classRow},    // raise exception, as SQLite's raise
 		{pg, stateError("XX000"), classOutage},
 		{pg, errors.New("failed to encode args[3]: unable to encode 1.5 into int4"), classRow},
 

@@ -66,6 +66,7 @@ type catalogColumn struct {
 	name     string
 	required bool // not null, without a default
 	kind     keyKind
+	compare  func(any) (any, error) // makes a value one that = compares in the column's own type; nil: any is
 }
 
 // keyKind tells of a key column when two values are the same to the database exactly if they are the same in Go.

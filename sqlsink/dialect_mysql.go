@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,8 +67,9 @@ func (mysql) setup(ctx context.Context, c *conn, l Limits, level sql.IsolationLe
 		"innodb_lock_wait_timeout = " + seconds(l.Lock),
 		"lock_wait_timeout = " + seconds(l.Lock), // locks on a table's definition: a day by default
 		"wait_timeout = " + seconds(l.Idle),
-		"net_read_timeout = " + seconds(l.Idle), // frozen in the middle of sending a statement
-		"sql_mode = concat(@@sql_mode, ',STRICT_ALL_TABLES')",
+		"net_read_timeout = " + seconds(l.Idle),                                     // frozen in the middle of sending a statement
+		"sql_mode = concat(@@sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')", // the key 0 is 0, not a new number
+		"time_zone = '+00:00'",                                                      // the zone of what is written
 	}
 	if strings.Contains(version, "MariaDB") {
 		set = append(set, "max_statement_time = "+strconv.FormatFloat(l.Statement.Seconds(), 'f', 3, 64))
@@ -163,6 +165,7 @@ func (mysql) describe(ctx context.Context, c *conn, t tableName) (*catalog, erro
 		case (typ == "varchar" || typ == "char") && strings.HasSuffix(collation, "_bin"):
 			cc.kind = keyText
 		}
+		cc.compare = mysqlCompare(typ)
 		found.columns = append(found.columns, cc)
 		return nil
 	})
@@ -209,6 +212,9 @@ var (
 		1062, 1586, // duplicate entry
 		1118,                   // row size too large
 		1216, 1217, 1451, 1452, // foreign key
+		1369,       // CHECK OPTION of a view
+		1526,       // no partition for the value
+		1644,       // SIGNAL in a trigger
 		1264, 1690, // out of range
 		1265,       // data truncated
 		1292, 1411, // incorrect value
@@ -237,4 +243,51 @@ func (d mysql) classify(err error) class {
 		return classRow
 	}
 	return classOutage
+}
+
+// mysqlCompare minds that MySQL compares a number with a text as floating point numbers: in a where, 'abc' is the key 0, and
+// 0 is every key that is no number.
+func mysqlCompare(typ string) func(any) (any, error) {
+	switch {
+	case strings.HasSuffix(typ, "int"), typ == "decimal", typ == "float", typ == "double", typ == "year", typ == "bit":
+		return func(v any) (any, error) {
+			text, ok := asText(v)
+			if !ok {
+				return v, nil
+			}
+			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+				return n, nil
+			}
+			if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+				return n, nil
+			}
+			if _, err := strconv.ParseFloat(text, 64); err != nil || strings.HasSuffix(typ, "int") {
+				return nil, errors.New("the column is a number, the value is none")
+			}
+			return text, nil
+		}
+	case strings.HasSuffix(typ, "char"), strings.HasSuffix(typ, "text"), typ == "enum", typ == "set":
+		return func(v any) (any, error) {
+			switch rv := reflect.ValueOf(plainValue(v)); {
+			case rv.CanInt():
+				return strconv.FormatInt(rv.Int(), 10), nil
+			case rv.CanUint():
+				return strconv.FormatUint(rv.Uint(), 10), nil
+			case rv.CanFloat():
+				return strconv.FormatFloat(rv.Float(), 'g', -1, 64), nil
+			}
+			return v, nil
+		}
+	}
+	return nil
+}
+
+func asText(v any) (string, bool) {
+	switch v := plainValue(v).(type) {
+	case string:
+		return strings.TrimSpace(v), true
+	case []byte:
+		return strings.TrimSpace(string(v)), true
+	}
+	return "", false
 }

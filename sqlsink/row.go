@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -85,6 +86,26 @@ func (s *settings) newOp(message int, r Row) (*op, error) {
 	}
 	o.id = string(id)
 	return o, nil
+}
+
+// deleteKey makes the values of a Delete ones that hit no row but their own.
+func (c *core) deleteKey(r Row) (Row, error) {
+	info := c.table.Load()
+	if r.kind != rowDelete || info == nil || len(r.values) != len(info.compare) {
+		return r, nil
+	}
+	r.values = slices.Clone(r.values)
+	for i, compare := range info.compare {
+		if compare == nil || plainValue(r.values[i]) == nil {
+			continue
+		}
+		v, err := compare(r.values[i])
+		if err != nil {
+			return r, fmt.Errorf("the Delete's %q: %w", c.columns[c.key[i]].Name, err)
+		}
+		r.values[i] = v
+	}
+	return r, nil
 }
 
 // lastOps links the ops of each key and returns the last of each, in offset order. Ops must be in offset order. Without

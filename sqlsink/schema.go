@@ -11,7 +11,8 @@ import (
 // tableInfo is what the catalog says about the table of rows.
 type tableInfo struct {
 	key         []keyKind
-	otherUnique bool // there are more unique indexes than the one over Config.Key
+	compare     []func(any) (any, error) // of the key columns
+	otherUnique bool                     // there are more unique indexes than the one over Config.Key
 }
 
 // prepare creates what is missing and checks all of it.
@@ -149,6 +150,7 @@ func (c *core) checkTable(found *catalog, bad func(tableName, string, ...any)) *
 	info := new(tableInfo)
 	for _, k := range c.text.key {
 		info.key = append(info.key, found.column(k).kind)
+		info.compare = append(info.compare, found.column(k).compare)
 	}
 	if c.mode != Upsert {
 		return info

@@ -87,6 +87,9 @@ func (s *Sink[V]) Handle(ctx context.Context, b sluice.Batch[V]) error {
 		}
 		var o *op
 		if err == nil {
+			r, err = s.core.deleteKey(r)
+		}
+		if err == nil {
 			o, err = s.core.newOp(i, r)
 		}
 		if err != nil {

@@ -48,7 +48,7 @@ func (c *core) work(ctx context.Context, b *batch) error {
 		if try > 0 {
 			c.stats.retries.Add(1)
 			if !pause(ctx, try) {
-				return endOf(ctx, err)
+				return ended(ctx, err)
 			}
 		}
 		var at stage
@@ -89,7 +89,7 @@ func (c *core) work(ctx context.Context, b *batch) error {
 			}
 		}
 		if ctx.Err() != nil {
-			return endOf(ctx, err)
+			return ended(ctx, err)
 		}
 		if at == stageCommit {
 			c.log.WarnContext(ctx, "COMMIT failed; asking the database", slog.String("partition", b.claim.String()), slog.Any("error", err))
@@ -101,6 +101,14 @@ func (c *core) work(ctx context.Context, b *batch) error {
 		c.log.DebugContext(ctx, "transaction again", slog.String("partition", b.claim.String()), slog.Any("error", err))
 	}
 	return sluice.Outage(fmt.Errorf("sqlsink: %s: %w", b.claim, err))
+}
+
+// ended is the outcome when ctx ended. A deadline, which only a middleware sets, must not use up attempts in an outage.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return sluice.Outage(endOf(ctx, err))
+	}
+	return endOf(ctx, err)
 }
 
 // smaller makes the statements of the next try smaller, where that may help against an error of this class.

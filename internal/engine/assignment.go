@@ -44,6 +44,7 @@ type assignment struct {
 
 	tracker   *tracker.Tracker // nil while starting
 	committed int64            // as the broker acknowledged it; -1 none
+	begin     int64            // where it was opened
 	logStart  int64
 	logEnd    int64 // as of the last fetch; -1 unknown
 
@@ -108,6 +109,7 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 func (a *assignment) start(next int64, epoch int32, committed int64, token any) {
 	a.tracker = tracker.New(next, epoch)
 	a.committed = committed
+	a.begin = next
 	a.work.Token = token
 	if a.state == starting {
 		a.state = open

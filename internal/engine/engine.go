@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Config is what an engine needs. Package sluice fills in every default before.
@@ -27,6 +28,7 @@ type Config struct {
 	Observer        Observer
 	ReadUncommitted bool
 	Routes          []*Route
+	SilenceLimit    time.Duration // of the group's coordinator, before health is red; 0 none
 	Start           Start
 
 	// Hooks of tests; nil otherwise.
@@ -96,6 +98,7 @@ type Engine struct {
 	live       int // goroutines of spawn
 	groupError atomic.Pointer[string]
 	joined     atomic.Bool
+	answered   atomic.Int64 // when the coordinator last answered: Unix nanoseconds
 	stats      Stats
 }
 
@@ -227,6 +230,16 @@ func (h hooks) OnGroupManageError(err error) {
 	s := err.Error()
 	h.e.groupError.Store(&s)
 	h.e.joined.Store(false)
+}
+
+// OnBrokerE2E notes when the group's coordinator answers.
+func (h hooks) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+	switch kmsg.Key(key) { //nolint:exhaustive // the others are not the coordinator's
+	case kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.ConsumerGroupHeartbeat:
+		if e2e.Err() == nil {
+			h.e.answered.Store(time.Now().UnixNano())
+		}
+	}
 }
 
 // acquire takes a one-place channel used as a lock, unless ctx ends first.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -149,6 +150,11 @@ func (e *Engine) Health() Health {
 	h := Health{Joined: e.joined.Load()}
 	if s := e.groupError.Load(); s != nil {
 		h.Problems = append(h.Problems, "the group: "+*s)
+	}
+	silent := time.Since(time.Unix(0, e.answered.Load()))
+	if h.Joined && e.cfg.SilenceLimit > 0 && silent > e.cfg.SilenceLimit {
+		h.Joined = false
+		h.Problems = append(h.Problems, fmt.Sprintf("the group: its coordinator has not answered for %v", silent.Round(time.Second)))
 	}
 	e.mu.Lock()
 	defer e.unlock()

@@ -38,7 +38,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		t.outages++
 		wait := rt.Backoff(t.outages)
 		t.due = now.Add(wait)
-		a.trouble(it.record.Offset, "outage: "+out.Err.Error())
+		a.trouble(it.record.Offset, out.Err.Error())
 		e.tellFailed(e.cfg.Observer.Failed, it, wait)
 		return true
 	}
@@ -63,7 +63,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 	switch rt.OnFailure {
 	case Drop:
 		e.stats.Dropped++
-		e.log.Warn("record dropped", "topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "err", out.Err)
+		e.log.Warn("record dropped", "topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
 		e.tellFailed(e.cfg.Observer.Dropped, it, 0)
 		return e.settled(a, it)
 	case Halt:
@@ -77,7 +77,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		t.due = now.Add(rt.MaxBackoff)
 		a.trouble(it.record.Offset, "offset "+itoa(it.record.Offset)+" cannot be handled, and the route has no OnFailure: "+out.Err.Error())
 		e.log.Error("record cannot be handled; its lane waits and tries again, as the route has no OnFailure",
-			"topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "err", out.Err)
+			"topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
 		return true
 	}
 }

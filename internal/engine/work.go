@@ -22,6 +22,7 @@ type run struct {
 	started time.Time
 
 	done      atomic.Int32 // records that the handler is through with: published by the worker after each
+	next      int64        // of a batch: its end
 	published int          // of them, those that the tracker knows; guarded by Engine.mu
 	end       func()       // what the outcome does to the whole assignment, once the run's records are accounted for
 }
@@ -63,6 +64,10 @@ func (e *Engine) next(rt *Route, r *run) bool {
 		r.done.Store(0)
 		if rt.HandleBatch != nil {
 			e.takeBatch(a, r)
+			r.next = r.items[len(r.items)-1].record.Offset + 1
+			if rt.fenced() && r.lanes[0].queue.len() == 0 {
+				r.next = a.tracker.Next() // one lane, and nothing waits in it: what was taken behind the batch are control records
+			}
 		} else {
 			n := 1
 			if a.perRecord > 0 && a.perRecord < fast && !rt.CommitEach {
@@ -190,7 +195,7 @@ func (e *Engine) recordsDone(r *run, out Outcome, skipped int) {
 // runBatch hands the run's records to the batch handler.
 func (e *Engine) runBatch(rt *Route, r *run) {
 	last := r.items[len(r.items)-1].record
-	b := &Batch{Work: &r.a.work, Next: last.Offset + 1, NextEpoch: last.LeaderEpoch}
+	b := &Batch{Work: &r.a.work, Next: r.next, NextEpoch: last.LeaderEpoch}
 	for _, it := range r.items {
 		if !it.settled() {
 			b.Records = append(b.Records, it.record)
@@ -316,7 +321,7 @@ func (e *Engine) account(a *assignment, took time.Duration) {
 		e.tell(func() { f(info) })
 	}
 	e.commitDue(a.route, n)
-	if f, _ := a.frontier(); a.route.CommitRecords > 0 && f-a.committed >= int64(a.route.CommitRecords) {
+	if f, _ := a.frontier(); a.route.CommitRecords > 0 && f-max(a.committed, a.begin) >= int64(a.route.CommitRecords) {
 		e.commitSoon() // a frontier that jumps: most of these were counted for an earlier commit, which they were too late for
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/cmd/sluice/internal/kafka"
 )
 
@@ -16,7 +17,23 @@ type caughtUp struct {
 	client *kgo.Client
 	group  string
 	bounds kafka.Bounds
+	health func() sluice.Health
 	logger *slog.Logger
+}
+
+// claimed tells whether this member has joined, and stands behind the bounds itself in the partitions that it has: the
+// database is the authority, and it may be behind, or have lost, what the group has committed to Kafka.
+func (c *caughtUp) claimed() bool {
+	h := c.health()
+	if !h.Ready {
+		return false
+	}
+	for _, p := range h.Partitions {
+		if b, ok := c.bounds[p.Topic][p.Partition]; ok && b.Start < b.End && min(p.Frontier, p.Committed) < b.End {
+			return false
+		}
+	}
+	return true
 }
 
 const caughtUpInterval = 200 * time.Millisecond
@@ -32,7 +49,7 @@ func (c *caughtUp) wait(ctx context.Context) bool {
 		switch {
 		case ctx.Err() != nil:
 			return false
-		case err == nil && left == 0:
+		case err == nil && left == 0 && c.claimed():
 			return true
 		case err != nil && !failing: // told once; the next look may succeed
 			c.logger.Warn("cannot see whether the group has caught up", "group", c.group, "error", err)

@@ -175,7 +175,7 @@ func (r *runner) prepare(ctx context.Context) (*caughtUp, error) {
 		if err != nil {
 			return err
 		}
-		until = &caughtUp{client: client, group: r.cfg.Group, logger: r.logger}
+		until = &caughtUp{client: client, group: r.cfg.Group, health: r.app.Health, logger: r.logger}
 		until.bounds, err = kafka.ReadBounds(ctx, kadm.NewClient(client), r.spec.Topics...)
 		return err
 	}, r.pipeline.Prepare)

@@ -64,7 +64,7 @@ type Count struct {
 	DeadLettered int64 // different places among the dead letters
 	Lost         int64 // acknowledged, and in neither
 	Duplicated   int64 // written again, in the table or in the table and among the dead letters
-	Strange      int64 // in the table or among the dead letters, and never acknowledged
+	Strange      int64 // in the table or among the dead letters, and never acknowledged, or on the wrong side: poison there, or good here
 }
 
 func (c Count) String() string {
@@ -100,7 +100,7 @@ func tally(acked map[place]int64, rows []row, dead []place) Count {
 	c := Count{Produced: int64(len(acked)), Rows: int64(len(rows))}
 	written, ids, buried := map[place]bool{}, map[int64]bool{}, map[place]bool{}
 	for _, r := range rows {
-		if id, ok := acked[r.place]; !ok || id != r.id {
+		if id, ok := acked[r.place]; !ok || id != r.id || id%poisonEvery == 0 {
 			c.Strange++
 		}
 		if written[r.place] || ids[r.id] {
@@ -114,7 +114,7 @@ func tally(acked map[place]int64, rows []row, dead []place) Count {
 		}
 		buried[p] = true
 		c.DeadLettered++
-		if _, ok := acked[p]; !ok {
+		if id, ok := acked[p]; !ok || id%poisonEvery != 0 {
 			c.Strange++
 		}
 		if written[p] {

@@ -11,7 +11,7 @@ import (
 // The count must find every kind of mistake, or "0 lost, 0 duplicated" says nothing.
 func TestTally(t *testing.T) {
 	t.Parallel()
-	acked := map[place]int64{{0, 0}: 1, {0, 1}: 2, {1, 0}: 3, {1, 1}: 4}
+	acked := map[place]int64{{0, 0}: 1, {0, 1}: 2, {1, 0}: 3, {1, 1}: poisonEvery}
 	good := []row{{place{0, 0}, 1}, {place{0, 1}, 2}, {place{1, 0}, 3}}
 	for name, test := range map[string]struct {
 		rows []row
@@ -24,7 +24,9 @@ func TestTally(t *testing.T) {
 		"a lost one":                {good[1:], []place{{1, 1}}, Count{4, 2, 1, 1, 0, 0}, false},
 		"a lost dead letter":        {good, nil, Count{4, 3, 0, 1, 0, 0}, false},
 		"a row twice":               {append(good[:3:3], good[0]), []place{{1, 1}}, Count{4, 4, 1, 0, 1, 0}, false},
-		"a row and a dead letter":   {good, []place{{1, 1}, {0, 0}}, Count{4, 3, 2, 0, 1, 0}, false},
+		"a row and a dead letter":   {good, []place{{1, 1}, {0, 0}}, Count{4, 3, 2, 0, 1, 1}, false},
+		"a good one buried":         {good[1:], []place{{1, 1}, {0, 0}}, Count{4, 2, 2, 0, 0, 1}, false},
+		"a poison one written":      {append(good[:3:3], row{place{1, 1}, poisonEvery}), nil, Count{4, 4, 0, 0, 0, 1}, false},
 		"one twice and one lost":    {[]row{good[0], good[0], good[1]}, []place{{1, 1}}, Count{4, 3, 1, 1, 1, 0}, false},
 		"an id at another place":    {append(good[:2:2], row{place{1, 0}, 2}), []place{{1, 1}}, Count{4, 3, 1, 0, 1, 1}, false},
 		"a row of nobody":           {append(good[:3:3], row{place{9, 9}, 99}), []place{{1, 1}}, Count{4, 4, 1, 0, 0, 1}, false},

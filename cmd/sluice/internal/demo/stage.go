@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -108,7 +109,27 @@ func (s *stage) createTopics(ctx context.Context) error {
 			return fmt.Errorf("create topic %s: %w", topic, err)
 		}
 	}
-	return nil
+	return s.awaitTopics(ctx)
+}
+
+// awaitTopics waits until the brokers know the topics: a real one answers before it does.
+func (s *stage) awaitTopics(ctx context.Context) error {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		known, err := s.admin.ListTopics(ctx, s.spec.Topics[0], s.spec.DeadLetter)
+		if err == nil {
+			err = known.Error()
+		}
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the topics that were created do not show up: %w", err)
+		case <-ticker.C:
+		}
+	}
 }
 
 // createTable makes a table without any unique key: a record that is written twice is two rows. It refuses what

@@ -31,7 +31,7 @@ func (r *reader) decode(s *Spec, f field) {
 	}
 	if text, ok := r.scalar(csv["separator"], "one character"); ok {
 		c, size := utf8.DecodeRuneInString(text)
-		if size == 0 || size != len(text) || c == utf8.RuneError || strings.ContainsRune("\"\r\n", c) {
+		if size == 0 || size != len(text) || c == utf8.RuneError || strings.ContainsRune("\"\r\n\x00", c) {
 			r.badf(csv["separator"], "%s is not one character that may part fields", quote(csv["separator"].node))
 		}
 		s.Decode.Separator = c
