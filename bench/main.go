@@ -75,7 +75,7 @@ func parse(args []string) (options, error) {
 	var o options
 	var only string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.Int64Var(&o.records, "records", 300_000, "orders in the topic")
+	flags.Int64Var(&o.records, "records", 600_000, "orders in the topic")
 	flags.Int64Var(&o.guideRecords, "guide-records", 6_000, "orders after which the guide's loop may stop")
 	flags.IntVar(&o.partitions, "partitions", 6, "partitions of the topic")
 	flags.IntVar(&o.rounds, "rounds", 3, "times that each arm runs")

@@ -96,15 +96,20 @@ func (d postgres) describe(ctx context.Context, c *conn, t tableName) (*catalog,
 	if t.schema != "" {
 		name = d.quote(t.schema) + "." + name
 	}
-	var relation sql.NullString
-	if err := c.queryRow(ctx, `select to_regclass($1)::oid::text`, []any{name}, &relation); err != nil {
-		return nil, fmt.Errorf("read the catalog: %w", err)
-	}
-	if !relation.Valid {
+	var relation, persistence string
+	err := c.queryRow(ctx, `select oid::text, relpersistence::text from pg_class where oid = to_regclass($1)`, []any{name},
+		&relation, &persistence)
+	if errors.Is(err, sql.ErrNoRows) {
 		return nil, errNoTable
 	}
-	found, of := new(catalog), []any{relation.String}
-	err := c.query(ctx, `select a.attname, t.typname, a.attnotnull, a.atthasdef or a.attidentity <> '' or a.attgenerated <> '',
+	if err != nil {
+		return nil, fmt.Errorf("read the catalog: %w", err)
+	}
+	found, of := new(catalog), []any{relation}
+	if persistence == "u" {
+		found.problem = fmt.Sprintf("it is unlogged: a crash empties it, and its offsets stay; alter table %s set logged", t)
+	}
+	err = c.query(ctx, `select a.attname, t.typname, a.attnotnull, a.atthasdef or a.attidentity <> '' or a.attgenerated <> '',
 	coalesce(o.collisdeterministic, true)
 	from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_collation o on o.oid = a.attcollation
 	where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped order by a.attnum`, of, func(scan func(...any) error) error {
