@@ -59,7 +59,7 @@ func TestVerifyFindsEveryDifference(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	o, err := parse([]string{"-rounds", "5", "-arms", "sluice,guide"})
-	if err != nil || o.rounds != 5 || len(o.only) != 2 || o.records != 300_000 {
+	if err != nil || o.rounds != 5 || len(o.only) != 2 || o.records != 600_000 {
 		t.Errorf("%+v, %v", o, err)
 	}
 	for _, args := range []string{"-rounds 0", "-arms slucie", "-records 10 -guide-records 20", "more"} {

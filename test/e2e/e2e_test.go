@@ -139,22 +139,20 @@ func (s *scenario) run(t *testing.T) {
 	}
 	stopWatching := s.watchVersions(t)
 
-	s.produceTo(t, 0.08)
-	c.signal(t, syscall.SIGKILL)
-	t.Log("c was killed by SIGKILL")
-	t.Logf("c: %v", <-c.ended)
+	s.produceTo(t, 0.08, func() { c.signal(t, syscall.SIGKILL) })
+	t.Logf("c was killed by SIGKILL: %v", <-c.ended)
 
-	s.produceTo(t, 0.20)
-	frozen := s.freeze(t, b)
+	var zombie frozen
+	s.produceTo(t, 0.20, func() { zombie = s.freeze(t, b) })
+	s.awaitTakeover(t, zombie)
 
-	s.produceTo(t, 0.38)
-	s.thaw(t, b, frozen)
+	s.produceTo(t, 0.38, func() { b.signal(t, syscall.SIGCONT) })
+	s.awaitReturn(t, b, zombie)
 
-	s.produceTo(t, 0.62)
-	d := start(t, "d", s.file)
+	var d *process
+	s.produceTo(t, 0.62, func() { d = start(t, "d", s.file) })
 
-	s.produceTo(t, 1.00)
-	a.interrupt(t)
+	s.produceTo(t, 1.00, func() { a.interrupt(t) })
 
 	until(t, 3*time.Minute, "the group has committed everything", func() bool { return s.lag(t) == 0 })
 	s.checkLag(t)
@@ -165,37 +163,28 @@ func (s *scenario) run(t *testing.T) {
 	s.checkDeadLetters(t)
 }
 
-// produceTo produces up to a share of the orders, and demands that a fifth of all of them is unread then. The greater part
-// of them lies in one transaction, which nobody can read before its end.
-func (s *scenario) produceTo(t *testing.T, share float64) {
+// produceTo produces up to a share of the orders, and breaks something at the moment when at least a fifth of all of them
+// is unread: most of them lie in one transaction, which nobody can read before its end.
+func (s *scenario) produceTo(t *testing.T, share float64, fault func()) {
 	t.Helper()
 	burst := int(share*float64(s.orders.total)) - s.orders.sent
-	for _, step := range []struct {
-		n           int
-		transaction bool
-	}{{burst / 4, false}, {burst - burst/4, true}} {
-		if err := s.orders.produce(t.Context(), step.n, step.transaction); err != nil {
-			t.Fatal(err)
+	if err := s.orders.produce(t.Context(), burst/8, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	err := s.orders.produce(t.Context(), burst-burst/8, true, func() {
+		produced, unread := s.orders.end(), s.orders.end()
+		for _, p := range s.positions(t) {
+			unread -= p.offset
 		}
-	}
-	if !s.fifthUnread(t) {
-		t.Fatalf("less than a fifth of %d orders is unread: the fault would prove little", s.orders.sent)
-	}
-}
-
-func (s *scenario) fifthUnread(t *testing.T) bool {
-	t.Helper()
-	var produced int64
-	ends, err := s.admin.ListCommittedOffsets(t.Context(), s.topic)
+		if 5*unread < produced {
+			t.Fatalf("%d of %d are unread, less than a fifth: the fault would prove little", unread, produced)
+		}
+		t.Logf("%d of %d unread", unread, produced)
+		fault()
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ends.Each(func(o kadm.ListedOffset) { produced += o.Offset })
-	var done int64
-	for _, next := range s.positions(t) {
-		done += next.offset
-	}
-	return produced > 0 && 5*(produced-done) >= produced
 }
 
 // position is a row of sluice_offsets.
@@ -204,12 +193,22 @@ type position struct {
 	owner  string
 }
 
-// positions reads what the database says is done.
+// positions reads what the database says is done. A connection may have died with a server that was restarted.
 func (s *scenario) positions(t *testing.T) map[int32]position {
 	t.Helper()
-	rows, err := s.db.QueryContext(t.Context(), "select partition_id, next_offset, owner from sluice_offsets")
+	var at map[int32]position
+	until(t, 20*time.Second, "the database tells its offsets", func() bool {
+		var err error
+		at, err = s.readPositions(t.Context())
+		return err == nil
+	})
+	return at
+}
+
+func (s *scenario) readPositions(ctx context.Context) (map[int32]position, error) {
+	rows, err := s.db.QueryContext(ctx, "select partition_id, next_offset, owner from sluice_offsets")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
 	at := make(map[int32]position)
@@ -217,19 +216,22 @@ func (s *scenario) positions(t *testing.T) map[int32]position {
 		var p int32
 		var x position
 		if err := rows.Scan(&p, &x.offset, &x.owner); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		at[p] = x
 	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return at
+	return at, rows.Err()
 }
 
-// freeze stops a process in the middle of its work (SIGSTOP), proves that it holds unfinished records, and waits until the
-// others have its partitions.
-func (s *scenario) freeze(t *testing.T, p *process) sluice.Health {
+// frozen is a process that was stopped in the middle of its work, and what it owned.
+type frozen struct {
+	name   string
+	health sluice.Health
+	before map[int32]position
+}
+
+// freeze stops a process in the middle of its work (SIGSTOP), and proves that it holds unfinished records.
+func (s *scenario) freeze(t *testing.T, p *process) frozen {
 	t.Helper()
 	var h sluice.Health
 	until(t, 30*time.Second, p.name+" holds records", func() bool {
@@ -242,39 +244,46 @@ func (s *scenario) freeze(t *testing.T, p *process) sluice.Health {
 		return err == nil && held > 1000
 	})
 	p.signal(t, syscall.SIGSTOP)
-	before := s.positions(t)
+	f := frozen{name: p.name, health: h, before: s.positions(t)}
 	unfinished := int64(0)
 	for _, x := range h.Partitions {
-		unfinished += max(0, x.Position-before[x.Partition].offset)
+		unfinished += max(0, x.Position-f.before[x.Partition].offset)
 	}
 	if unfinished == 0 {
 		t.Fatalf("%s held no unfinished records when it was frozen", p.name)
 	}
 	t.Logf("%s was frozen with %d unfinished records of %d partitions", p.name, unfinished, len(h.Partitions))
-	until(t, 90*time.Second, "the others own the frozen process' partitions", func() bool {
+	return f
+}
+
+// awaitTakeover waits until the others have claimed the frozen process' partitions: its session is over then.
+func (s *scenario) awaitTakeover(t *testing.T, f frozen) {
+	t.Helper()
+	until(t, 90*time.Second, "the others own the partitions of "+f.name, func() bool {
 		now := s.positions(t)
-		for _, x := range h.Partitions {
-			if now[x.Partition].owner == before[x.Partition].owner {
+		for _, x := range f.health.Partitions {
+			if now[x.Partition].owner == f.before[x.Partition].owner {
 				return false
 			}
 		}
 		return true
 	})
-	return h
 }
 
-// thaw lets the process go on: a zombie with unfinished records of partitions that are others' now.
-func (s *scenario) thaw(t *testing.T, p *process, _ sluice.Health) {
+// awaitReturn waits until a thawed process, a zombie with unfinished records of others' partitions, works as a member again.
+func (s *scenario) awaitReturn(t *testing.T, p *process, f frozen) {
 	t.Helper()
-	p.signal(t, syscall.SIGCONT)
-	t.Logf("%s was thawed", p.name)
+	var last uint64
+	for _, x := range f.health.Partitions {
+		last = max(last, x.Epoch)
+	}
 	until(t, 60*time.Second, p.name+" owns partitions again", func() bool {
 		h, err := p.health()
 		if err != nil {
 			return false
 		}
 		for _, x := range h.Partitions {
-			if x.State == "open" && x.Epoch > 3 {
+			if x.State == "open" && x.Epoch > last {
 				return true
 			}
 		}

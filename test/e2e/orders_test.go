@@ -32,6 +32,7 @@ type orders struct {
 	good    map[int64]place // by id: where its newest version lies
 	version map[int64]int   // by id
 	poison  map[place]bool
+	ends    map[int32]int64
 
 	plain, transactional *kgo.Client
 }
@@ -50,6 +51,7 @@ func newOrders(t *testing.T, brokers []string, topic string, total, keys int) *o
 	return &orders{
 		topic: topic, total: total, keys: keys,
 		good: make(map[int64]place), version: make(map[int64]int), poison: make(map[place]bool),
+		ends:  make(map[int32]int64),
 		plain: client(), transactional: client(kgo.TransactionalID("orders-" + topic)),
 	}
 }
@@ -99,8 +101,9 @@ func (o *orders) order(i int) (r *kgo.Record, id int64, poison bool) {
 	return r, id, poison
 }
 
-// produce produces the next n orders and notes where they went. A transaction comes after another one that is aborted.
-func (o *orders) produce(ctx context.Context, n int, transaction bool) error {
+// produce produces the next n orders, calls written at the moment when they can be read, and notes where they went. A
+// transaction comes after another one that is aborted.
+func (o *orders) produce(ctx context.Context, n int, transaction bool, written func()) error {
 	rs := make([]*kgo.Record, n)
 	ids := make([]int64, n)
 	bad := make([]bool, n)
@@ -125,6 +128,12 @@ func (o *orders) produce(ctx context.Context, n int, transaction bool) error {
 			return err
 		}
 	}
+	for _, r := range rs[max(0, n-partitions*100):] {
+		o.ends[r.Partition] = max(o.ends[r.Partition], r.Offset+1)
+	}
+	if written != nil {
+		written()
+	}
 	for i, r := range rs {
 		at := place{r.Partition, r.Offset}
 		if bad[i] {
@@ -136,6 +145,15 @@ func (o *orders) produce(ctx context.Context, n int, transaction bool) error {
 	}
 	o.sent += n
 	return nil
+}
+
+// end is how long the log is, over all partitions.
+func (o *orders) end() int64 {
+	var n int64
+	for _, end := range o.ends {
+		n += end
+	}
+	return n
 }
 
 // aborted produces records that nobody may ever see.

@@ -59,7 +59,7 @@ func waits(t *testing.T, p *process) bool {
 // produce produces orders outside of any transaction.
 func (s *scenario) produce(t *testing.T, n int) {
 	t.Helper()
-	if err := s.orders.produce(t.Context(), n, false); err != nil {
+	if err := s.orders.produce(t.Context(), n, false, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -69,7 +69,7 @@ func (s *scenario) produce(t *testing.T, n int) {
 func (s *scenario) produceInto(t *testing.T, n int, fault func()) {
 	t.Helper()
 	before := s.done(t)
-	if err := s.orders.produce(t.Context(), n, true); err != nil {
+	if err := s.orders.produce(t.Context(), n, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	until(t, time.Minute, "the first of the orders are written", func() bool { return s.done(t) > before })
