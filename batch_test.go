@@ -362,3 +362,36 @@ func TestEachRouteCommitsAtItsOwnInterval(t *testing.T) {
 		m.leave(t)
 	})
 }
+
+// A member that joins while the database is away owns its partitions, and cannot begin: it is not ready.
+func TestAClaimThatFailsIsTold(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		sink := &awaySink{memorySink: newMemorySink()}
+		sink.away.Store(true)
+		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+			return sluice.AddBatch(app, sluice.BatchRoute[int]{Topics: []string{"orders"}, Decode: number, Handle: sink.Handle, Offsets: sink})
+		})
+		c.Until("it is told", func() bool {
+			h := m.app.Health()
+			return len(h.Partitions) == 1 && !h.Ready && len(h.Problems) == 1
+		})
+		sink.away.Store(false)
+		c.Until("all rows, and ready", func() bool { return c.Committed("g", "orders", 0) == 10 && m.app.Health().Ready })
+		m.leave(t)
+		sink.check(t, 10, nil)
+	})
+}
+
+// awaySink is a sink whose database may be away.
+type awaySink struct {
+	*memorySink
+	away atomic.Bool
+}
+
+func (s *awaySink) Claim(ctx context.Context, r sluice.ClaimRequest) (sluice.Claim, error) {
+	if s.away.Load() {
+		return sluice.Claim{}, errors.New("connection refused")
+	}
+	return s.memorySink.Claim(ctx, r)
+}

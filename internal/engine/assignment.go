@@ -110,6 +110,7 @@ func (a *assignment) start(next int64, epoch int32, committed int64, token any) 
 	a.tracker = tracker.New(next, epoch)
 	a.committed = committed
 	a.begin = next
+	delete(a.problems, claimProblem)
 	a.work.Token = token
 	if a.state == starting {
 		a.state = open

@@ -82,10 +82,21 @@ func (e *Engine) begin(ctx context.Context, p part, route *Route, commit kgo.Epo
 		return pos, nil
 	}
 	err := e.retry(ctx, "find the start of "+p.String(), func() (err error) {
-		pos.next, err = logs.start(ctx, p)
+		if pos.next, err = logs.start(ctx, p); err != nil {
+			e.startFailed(p, err)
+		}
 		return err
 	})
 	return pos, err
+}
+
+// startFailed turns health red for a partition that is ours and cannot begin yet.
+func (e *Engine) startFailed(p part, err error) {
+	e.mu.Lock()
+	defer e.unlock()
+	if a := e.parts[p]; a != nil && a.state == starting {
+		a.trouble(claimProblem, "cannot begin yet: "+err.Error())
+	}
 }
 
 // claim asks the route's sink for a partition until it answers or ctx ends.
@@ -96,6 +107,7 @@ func (e *Engine) claim(ctx context.Context, pos *position, p part, route *Route,
 			Committed: pos.committed, CommittedEpoch: pos.epoch, Start: start,
 		})
 		if err != nil {
+			e.startFailed(p, err)
 			return err
 		}
 		pos.token, pos.refused = c.Token, c.Refused
