@@ -68,20 +68,27 @@ func batchHandler[V any](app *App, r BatchRoute[V]) routeHandler {
 // handleBatch decodes a batch and hands it over. Records that cannot be decoded fail by themselves: the others are handled
 // without them, or, where the sink keeps the offsets, after them.
 func handleBatch[V any](ctx context.Context, r BatchRoute[V], b *engine.Batch) error {
+	ahead := aheadOf[V](b.Work)
 	messages := make([]Message[V], 0, len(b.Records))
 	index := make([]int, 0, len(b.Records)) // of a message among the records
 	var undecodable map[int]error
 	for i, rec := range b.Records {
-		v, err := decode(r.Decode, rec)
-		if err != nil {
+		d, ok := ahead.take(rec)
+		if !ok {
+			d = decode(r.Decode, rec)
+		}
+		if d.err != nil {
 			if undecodable == nil {
 				undecodable = make(map[int]error)
 			}
-			undecodable[i] = err
+			undecodable[i] = d.err
 			continue
 		}
 		index = append(index, i)
-		messages = append(messages, Message[V]{Value: v, Record: rec, Attempt: b.Attempts[i], topicID: b.TopicID})
+		messages = append(messages, Message[V]{Value: d.value, Record: rec, Attempt: b.Attempts[i], topicID: b.TopicID})
+	}
+	if len(r.Policy.Middleware) == 0 { // a middleware sees records before they are decoded
+		defer ahead.decode(r.Decode, b.Waiting)()
 	}
 	if undecodable != nil && r.Offsets != nil {
 		return &BatchError{Failed: undecodable, RolledBack: true}
@@ -97,15 +104,6 @@ func handleBatch[V any](ctx context.Context, r BatchRoute[V], b *engine.Batch) e
 		return err
 	}
 	return mergeBatch(err, index, undecodable)
-}
-
-func decode[V any](d Decoder[V], rec *kgo.Record) (v V, err error) {
-	defer recovered(&err)
-	v, err = d(rec)
-	if err != nil {
-		err = &decodeError{err}
-	}
-	return v, err
 }
 
 // mergeBatch adds the undecodable records to a handler's word about the others.

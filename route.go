@@ -15,7 +15,6 @@ type Route[V any] struct {
 
 	// Decode makes a value of a record. Required.
 	Decode Decoder[V]
-
 	// Handle does the work. Required. What it returns is the record's outcome: nil, Poison, Skip, RetryAfter, Outage, or any
 	// other error, which is retried. Its context ends when the partition is lost, or when it was revoked and the drain ran
 	// out of time; context.Cause tells which.
@@ -30,7 +29,8 @@ type BatchRoute[V any] struct {
 	// Topics, as for Route. Required.
 	Topics []string
 
-	// Decode makes a value of a record. Required.
+	// Decode makes a value of a record. Required. With ordering ByPartition and no Middleware, the next batch is decoded while
+	// this one is in its handler.
 	Decode Decoder[V]
 
 	// Handle does the work. Required. It returns nil, a *BatchError for some of the messages, or an outcome for all of

@@ -70,9 +70,9 @@ func (a *assignment) lane(r *kgo.Record) *lane {
 }
 
 // enqueue puts a record into its lane.
-func (e *Engine) enqueue(a *assignment, r *kgo.Record) {
-	l := a.lane(r)
-	l.queue.push(item{record: r})
+func (e *Engine) enqueue(a *assignment, it item) {
+	l := a.lane(it.record)
+	l.queue.push(it)
 	if !l.busy {
 		e.makeReady(l)
 	} else if a.route.HandleBatch != nil {
@@ -167,7 +167,8 @@ func (it item) alone() bool   { return it.trouble != nil && it.trouble.alone }
 // batchReady counts a lane that became ready on a batch route, and lists the assignment when its batch is due.
 func (e *Engine) batchReady(a *assignment, l *lane) {
 	a.readyRecords += l.queue.len()
-	retried := l.queue.peek()[0].trouble != nil // waited long enough
+	head := l.queue.peek()[0]
+	retried := head.trouble != nil && !head.record.Attrs.IsControl() // waited long enough
 	e.batchDue(a, retried)
 }
 

@@ -123,22 +123,27 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 	}
 	control := false
 	var bytes int64
-	n := 0
-	for _, r := range records {
+	n, kept := 0, 0
+	for i, r := range records {
 		if !a.tracker.Take(r.Offset, r.LeaderEpoch) {
 			continue // twice in one fetch: handed over already
 		}
-		if r.Attrs.IsControl() {
+		if r.Attrs.IsControl() && !(a.route.fenced() && i == len(records)-1) {
 			a.tracker.Finish(r.Offset)
 			control = true
 			continue
 		}
 		bytes += size(r)
+		kept++
+		if r.Attrs.IsControl() { // the sink has to step over it, or it would stay behind the log's end
+			e.enqueue(a, item{record: r, trouble: &trouble{settled: true}})
+			continue
+		}
 		n++
-		e.enqueue(a, r)
+		e.enqueue(a, item{record: r})
 	}
 	e.stats.Polled += int64(n)
-	e.hold(a, bytes, n)
+	e.hold(a, bytes, kept)
 	if control {
 		e.commitDue(a.route, 0)
 	}

@@ -74,6 +74,9 @@ type Work struct {
 	Partition int32
 	TopicID   [16]byte
 	Token     any // of the claim
+
+	// Ahead is HandleBatch's own, where the ordering is ByPartition: what it made of records that wait.
+	Ahead any
 }
 
 // Batch is what HandleBatch gets.
@@ -83,6 +86,9 @@ type Batch struct {
 	Attempts  []int // one a record, from 1
 	Next      int64
 	NextEpoch int32
+
+	// Waiting are the records that come next, up to MaxSize, where the ordering is ByPartition.
+	Waiting []*kgo.Record
 }
 
 // Kind is what became of one call for one record.

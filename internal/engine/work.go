@@ -19,10 +19,10 @@ type run struct {
 	lanes   []*lane
 	counts  []int // items a lane
 	items   []item
+	waiting []*kgo.Record // of a batch by partition: what comes behind it
 	started time.Time
 
 	done      atomic.Int32 // records that the handler is through with: published by the worker after each
-	next      int64        // of a batch: its end
 	published int          // of them, those that the tracker knows; guarded by Engine.mu
 	end       func()       // what the outcome does to the whole assignment, once the run's records are accounted for
 }
@@ -64,10 +64,6 @@ func (e *Engine) next(rt *Route, r *run) bool {
 		r.done.Store(0)
 		if rt.HandleBatch != nil {
 			e.takeBatch(a, r)
-			r.next = r.items[len(r.items)-1].record.Offset + 1
-			if rt.fenced() && r.lanes[0].queue.len() == 0 {
-				r.next = a.tracker.Next() // one lane, and nothing waits in it: what was taken behind the batch are control records
-			}
 		} else {
 			n := 1
 			if a.perRecord > 0 && a.perRecord < fast && !rt.CommitEach {
@@ -105,6 +101,15 @@ func (e *Engine) takeBatch(a *assignment, r *run) {
 		r.take(l, rt.MaxSize-len(r.items))
 		if r.items[0].alone() {
 			break
+		}
+	}
+	r.waiting = r.waiting[:0]
+	if rt.Ordering == ByPartition {
+		waiting := a.main.queue.peek()
+		for _, it := range waiting[:min(len(waiting), rt.MaxSize)] {
+			if it.trouble == nil {
+				r.waiting = append(r.waiting, it.record)
+			}
 		}
 	}
 	a.flush = false
@@ -195,7 +200,7 @@ func (e *Engine) recordsDone(r *run, out Outcome, skipped int) {
 // runBatch hands the run's records to the batch handler.
 func (e *Engine) runBatch(rt *Route, r *run) {
 	last := r.items[len(r.items)-1].record
-	b := &Batch{Work: &r.a.work, Next: r.next, NextEpoch: last.LeaderEpoch}
+	b := &Batch{Work: &r.a.work, Next: last.Offset + 1, NextEpoch: last.LeaderEpoch, Waiting: r.waiting}
 	for _, it := range r.items {
 		if !it.settled() {
 			b.Records = append(b.Records, it.record)
@@ -300,9 +305,13 @@ func (e *Engine) publish(r *run) {
 // finish marks a record as finished and lets go of it.
 func (e *Engine) finish(a *assignment, r *kgo.Record) {
 	a.tracker.Finish(r.Offset)
+	e.hold(a, -size(r), -1)
+	if r.Attrs.IsControl() {
+		e.commitDue(a.route, 0)
+		return
+	}
 	a.fresh++
 	e.stats.Finished++
-	e.hold(a, -size(r), -1)
 	if len(a.problems) > 0 {
 		delete(a.problems, r.Offset)
 	}

@@ -66,33 +66,42 @@ func TestCaughtUpMeansTheDatabase(t *testing.T) {
 	demandRows(t, database, "a", "b", "c", "d")
 }
 
-// A transaction's marker lies behind its last record. When retention takes everything up to the marker, nothing was lost.
+// The marker of a transaction lies behind its last record, and all that is left of an aborted one is its marker. When retention
+// takes everything up to there, nothing was lost.
 func TestRetentionBehindAMarkerLosesNothing(t *testing.T) {
-	file, address, database := recovery(t)
-	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.TransactionalID("x"))
-	if err != nil {
-		t.Fatal(err)
+	for name, end := range map[string]kgo.TransactionEndTry{"committed": kgo.TryCommit, "aborted": kgo.TryAbort} {
+		t.Run(name, func(t *testing.T) {
+			file, address, database := recovery(t)
+			client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.TransactionalID("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if err := client.BeginTransaction(); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.ProduceSync(t.Context(), order("1", "a"), order("2", "b")).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.EndTransaction(t.Context(), end); err != nil {
+				t.Fatal(err)
+			}
+			want := []string{"a", "b", "c"}
+			if end == kgo.TryAbort {
+				want = []string{"c"}
+			}
+			execute(t, ExitDone, "run", file, "--until-caught-up")
+			if got := rows(t, database, "select next_offset from sluice_offsets"); !slices.Equal(got, []string{"3"}) {
+				t.Fatalf("the database is at %v, want 3: two records and their marker", got)
+			}
+			var offsets kadm.Offsets
+			offsets.AddOffset("orders", 0, 3, -1)
+			if _, err := kadm.NewClient(client).DeleteRecords(t.Context(), offsets); err != nil {
+				t.Fatal(err)
+			}
+			send(t, address, order("3", "c"))
+			execute(t, ExitDone, "run", file, "--until-caught-up")
+			demandRows(t, database, want...)
+		})
 	}
-	defer client.Close()
-	if err := client.BeginTransaction(); err != nil {
-		t.Fatal(err)
-	}
-	if err := client.ProduceSync(t.Context(), order("1", "a"), order("2", "b")).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
-	if err := client.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
-		t.Fatal(err)
-	}
-	execute(t, ExitDone, "run", file, "--until-caught-up")
-	if got := rows(t, database, "select next_offset from sluice_offsets"); !slices.Equal(got, []string{"3"}) {
-		t.Fatalf("the database is at %v, want 3: two records and their marker", got)
-	}
-	var offsets kadm.Offsets
-	offsets.AddOffset("orders", 0, 3, -1)
-	if _, err := kadm.NewClient(client).DeleteRecords(t.Context(), offsets); err != nil {
-		t.Fatal(err)
-	}
-	send(t, address, order("3", "c"))
-	execute(t, ExitDone, "run", file, "--until-caught-up")
-	demandRows(t, database, "a", "b", "c")
 }
