@@ -88,7 +88,8 @@ func handleBatch[V any](ctx context.Context, r BatchRoute[V], b *engine.Batch) e
 		messages = append(messages, Message[V]{Value: d.value, Record: rec, Attempt: b.Attempts[i], topicID: b.TopicID})
 	}
 	if len(r.Policy.Middleware) == 0 { // a middleware sees records before they are decoded
-		defer ahead.decode(r.Decode, b.Waiting)()
+		stop := ahead.decode(r.Decode, b.Waiting)
+		defer stop()
 	}
 	if undecodable != nil && r.Offsets != nil {
 		return &BatchError{Failed: undecodable, RolledBack: true}

@@ -128,7 +128,8 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 		if !a.tracker.Take(r.Offset, r.LeaderEpoch) {
 			continue // twice in one fetch: handed over already
 		}
-		if r.Attrs.IsControl() && !(a.route.fenced() && i == len(records)-1) {
+		last := i == len(records)-1
+		if r.Attrs.IsControl() && (!last || !a.route.fenced()) {
 			a.tracker.Finish(r.Offset)
 			control = true
 			continue
