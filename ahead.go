@@ -20,6 +20,11 @@ type decoded[V any] struct {
 	err    error // poison
 }
 
+// decodesAhead: batches by key run side by side, and a middleware sees records before they are decoded.
+func (r *BatchRoute[V]) decodesAhead() bool {
+	return r.Policy.Ordering == ByPartition && len(r.Policy.Middleware) == 0
+}
+
 func aheadOf[V any](w *engine.Work) *ahead[V] {
 	a, ok := w.Ahead.(*ahead[V])
 	if !ok {

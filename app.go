@@ -152,6 +152,19 @@ func (a *App) Abort() {
 	}
 }
 
+// Commit commits what is finished, on all routes, and returns when the broker has acknowledged it. With the policy Manual it
+// is the only commit beside those of a revoke and a stop; with the others it comes on top. On classic groups it waits while
+// a rebalance is under way, for at most CommitTimeout.
+func (a *App) Commit(ctx context.Context) error {
+	a.mu.Lock()
+	e := a.engine
+	a.mu.Unlock()
+	if e == nil {
+		return errors.New("commit: the app does not run yet")
+	}
+	return e.Commit(ctx)
+}
+
 // start makes the engine.
 func (a *App) start() (*engine.Engine, error) {
 	a.mu.Lock()
@@ -326,6 +339,8 @@ func (a *App) engineRoute(r addedRoute) *engine.Route {
 		MaxSize:        r.maxSize,
 		MaxWait:        r.maxWait,
 		CommitEach:     r.policy.Commit.each,
+		CommitFirst:    r.policy.Commit.before,
+		CommitManually: r.policy.Commit.manual,
 		CommitInterval: r.policy.Commit.interval,
 		CommitRecords:  r.policy.Commit.records,
 		MaxAttempts:    r.policy.Retry.MaxAttempts,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,28 +32,53 @@ func failure(r *kgo.Record, err error) engine.Failure {
 }
 
 func TestHeadersOfADeadLetter(t *testing.T) {
-	r := &kgo.Record{
-		Topic: "orders", Partition: 7, Offset: 1234567890123, Key: []byte("k"), Value: []byte("v"),
-		Headers:   []kgo.RecordHeader{{Key: "trace", Value: []byte("t1")}, {Key: "trace", Value: []byte("t2")}, {Key: "empty"}},
-		Timestamp: time.Date(2026, 2, 3, 4, 5, 6, 789_000_000, time.FixedZone("", 7200)),
-	}
-	dead := sluice.DeadLetterRecord("orders.dlq", "billing", failure(r, errors.New("no such customer: 9")))
-	var b strings.Builder
-	for _, h := range dead.Headers {
-		fmt.Fprintf(&b, "%s: %s\n", h.Key, h.Value)
-	}
-	golden(t, "deadletter_headers.golden", b.String())
-	if dead.Topic != "orders.dlq" || string(dead.Key) != "k" || string(dead.Value) != "v" || !dead.Timestamp.Equal(r.Timestamp) {
-		t.Errorf("%+v", dead)
-	}
-	if len(r.Headers) != 3 {
-		t.Errorf("the source record was changed: %v", r.Headers)
+	for _, headers := range []sluice.DeadLetterHeaders{
+		sluice.NativeHeaders, sluice.SpringHeaders, sluice.ConnectHeaders, sluice.KafkaHeaders,
+	} {
+		t.Run(string(headers), func(t *testing.T) {
+			r := &kgo.Record{
+				Topic: "orders", Partition: 7, Offset: 1234567890123, Key: []byte("k"), Value: []byte("v"),
+				Headers:   []kgo.RecordHeader{{Key: "trace", Value: []byte("t1")}, {Key: "trace", Value: []byte("t2")}, {Key: "empty"}},
+				Timestamp: time.Date(2026, 2, 3, 4, 5, 6, 789_000_000, time.FixedZone("", 7200)),
+			}
+			to := sluice.DeadLetter{Topic: "orders.dlq", Headers: headers}
+			dead := sluice.DeadLetterRecord(to, "billing", failure(r, fmt.Errorf("charge: %w", errors.New("no such customer: 9"))))
+			var b strings.Builder
+			for _, h := range dead.Headers {
+				value := strconv.Quote(string(h.Value))
+				fmt.Fprintf(&b, "%s: %s\n", h.Key, value[1:len(value)-1])
+			}
+			golden(t, "deadletter_"+string(headers)+".golden", b.String())
+			if dead.Topic != "orders.dlq" || string(dead.Key) != "k" || string(dead.Value) != "v" || !dead.Timestamp.Equal(r.Timestamp) {
+				t.Errorf("%+v", dead)
+			}
+			if len(r.Headers) != 3 {
+				t.Errorf("the source record was changed: %v", r.Headers)
+			}
+			// The next hop's headers take the place of these.
+			dead.Offset = 5
+			again := sluice.DeadLetterRecord(to, "billing", failure(dead, &sluice.PanicError{Value: "x", Stack: []byte(strings.Repeat("s", 1e6))}))
+			if again.Headers[0].Key != "trace" || len(again.Headers) > len(dead.Headers)+1 { // a panic's stack beside them
+				t.Errorf("after a second hop: %v", again.Headers)
+			}
+			seen := map[string]int{}
+			size := 0
+			for _, h := range again.Headers {
+				size += len(h.Value)
+				if seen[h.Key]++; seen[h.Key] > 1 && h.Key != "trace" {
+					t.Errorf("%s is there twice", h.Key)
+				}
+			}
+			if size > 11_000 {
+				t.Errorf("the headers have %d bytes", size)
+			}
+		})
 	}
 }
 
 func TestALongErrorIsCut(t *testing.T) {
 	for name, text := range map[string]string{"short": "no", "as long as it may be": strings.Repeat("x", 2000), "long": strings.Repeat("x", 100_000)} {
-		got := header(sluice.DeadLetterRecord("dlq", "g", failure(textRecord("orders", ""), errors.New(text))), sluice.HeaderError)
+		got := header(sluice.DeadLetterRecord(sluice.DeadLetter{Topic: "dlq", Headers: sluice.NativeHeaders}, "g", failure(textRecord("orders", ""), errors.New(text))), sluice.HeaderError)
 		if want := text[:min(len(text), 2000)]; got != want {
 			t.Errorf("%s: %d bytes of %d", name, len(got), len(text))
 		}

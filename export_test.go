@@ -39,12 +39,12 @@ func BatchOutcomeOf(err error, n int, fenced bool) engine.BatchOutcome {
 func ObserverOf(e Events) engine.Observer { return e.observer() }
 
 // DeadLetterRecord is the copy of a failed record.
-func DeadLetterRecord(topic, group string, f engine.Failure) *kgo.Record {
-	return deadLetterRecord(topic, group, f)
+func DeadLetterRecord(d DeadLetter, group string, f engine.Failure) *kgo.Record {
+	return deadLetterRecord(d, group, f)
 }
 
 // WithTopicID is the message as it is where the broker tells the topic's id.
 func WithTopicID[V any](m Message[V], id [16]byte) Message[V] {
-	m.topicID = id
+	m.work = &engine.Work{TopicID: id}
 	return m
 }

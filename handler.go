@@ -32,7 +32,7 @@ func recordHandler[V any](app *App, r Route[V]) routeHandler {
 		if err != nil {
 			return &decodeError{err}
 		}
-		return r.Handle(ctx, Message[V]{Value: v, Record: rec, Attempt: attempt, topicID: w.TopicID})
+		return r.Handle(ctx, Message[V]{Value: v, Record: rec, Attempt: attempt, work: w})
 	}
 	if len(r.Policy.Middleware) == 0 {
 		return routeHandler{record: func(ctx context.Context, w *engine.Work, rec *kgo.Record, attempt int) engine.Outcome {
@@ -40,12 +40,15 @@ func recordHandler[V any](app *App, r Route[V]) routeHandler {
 		}}
 	}
 	base := func(ctx context.Context, d *Delivery) error {
-		return handle(ctx, workOf(ctx), d.Records[0], d.Attempt)
+		if d.work == nil {
+			return errNewDelivery
+		}
+		return handle(ctx, d.work, d.Records[0], d.Attempt)
 	}
 	chain := wrap(base, r.Policy.Middleware)
 	return routeHandler{record: func(ctx context.Context, w *engine.Work, rec *kgo.Record, attempt int) engine.Outcome {
-		d := &Delivery{Group: app.cfg.Group, Records: []*kgo.Record{rec}, Attempt: attempt}
-		return outcome(protect(withWork(ctx, w), d, chain))
+		d := &Delivery{Group: app.cfg.Group, Records: []*kgo.Record{rec}, Attempt: attempt, work: w}
+		return outcome(protect(ctx, d, chain))
 	}}
 }
 
@@ -68,7 +71,10 @@ func batchHandler[V any](app *App, r BatchRoute[V]) routeHandler {
 // handleBatch decodes a batch and hands it over. Records that cannot be decoded fail by themselves: the others are handled
 // without them, or, where the sink keeps the offsets, after them.
 func handleBatch[V any](ctx context.Context, r BatchRoute[V], b *engine.Batch) error {
-	ahead := aheadOf[V](b.Work)
+	ahead := new(ahead[V])
+	if r.decodesAhead() {
+		ahead = aheadOf[V](b.Work)
+	}
 	messages := make([]Message[V], 0, len(b.Records))
 	index := make([]int, 0, len(b.Records)) // of a message among the records
 	var undecodable map[int]error
@@ -85,9 +91,9 @@ func handleBatch[V any](ctx context.Context, r BatchRoute[V], b *engine.Batch) e
 			continue
 		}
 		index = append(index, i)
-		messages = append(messages, Message[V]{Value: d.value, Record: rec, Attempt: b.Attempts[i], topicID: b.TopicID})
+		messages = append(messages, Message[V]{Value: d.value, Record: rec, Attempt: b.Attempts[i], work: b.Work})
 	}
-	if len(r.Policy.Middleware) == 0 { // a middleware sees records before they are decoded
+	if r.decodesAhead() {
 		stop := ahead.decode(r.Decode, b.Waiting)
 		defer stop()
 	}
@@ -151,18 +157,7 @@ func recovered(err *error) {
 	}
 }
 
-type workKey struct{}
-
-func withWork(ctx context.Context, w *engine.Work) context.Context {
-	return context.WithValue(ctx, workKey{}, w)
-}
-
-func workOf(ctx context.Context) *engine.Work {
-	if w, ok := ctx.Value(workKey{}).(*engine.Work); ok {
-		return w
-	}
-	return &engine.Work{} // a middleware replaced the context: ID falls back to the topic's name
-}
+var errNewDelivery = Poison(errors.New("a middleware called next with a Delivery of its own; pass on the one that it got"))
 
 // outcome turns an error into what the engine makes of it.
 func outcome(err error) engine.Outcome {

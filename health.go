@@ -1,5 +1,7 @@
 package sluice
 
+import "time"
+
 // Health tells whether an app does its work.
 type Health struct {
 	// Live is false only when the process cannot recover by itself.
@@ -41,6 +43,8 @@ type Stats struct {
 	Rebalances    int64 `json:"rebalances"` // times that partitions came or went
 	DataLosses    int64 `json:"data_losses"`
 	Reclaims      int64 `json:"reclaims"`
-	BufferedBytes int64 `json:"buffered_bytes"` // now; may fall
-	Buffered      int64 `json:"buffered"`       // records, now; may fall
+	// CommitTime is what all commits took together, in nanoseconds in JSON.
+	CommitTime    time.Duration `json:"commit_time"`
+	BufferedBytes int64         `json:"buffered_bytes"` // now; may fall
+	Buffered      int64         `json:"buffered"`       // records, now; may fall
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice/internal/engine"
 )
 
 // Message is one record as its handler sees it.
@@ -20,7 +22,7 @@ type Message[V any] struct {
 	// Attempt counts the calls of the handler for this record in this process, from 1. A restart begins again at 1.
 	Attempt int
 
-	topicID [16]byte
+	work *engine.Work // nil on a message that no engine made
 }
 
 // Key is the record's key; nil means that it has none.
@@ -43,10 +45,19 @@ func (m Message[V]) Timestamp() time.Time { return m.Record.Timestamp }
 // and in every process, and a topic that was deleted and made again does not repeat an ID.
 func (m Message[V]) ID() string {
 	name := m.Record.Topic
-	if m.topicID != ([16]byte{}) {
-		name = hex.EncodeToString(m.topicID[:])
+	if m.work != nil && m.work.TopicID != ([16]byte{}) {
+		name = hex.EncodeToString(m.work.TopicID[:])
 	}
 	return name + "-" + strconv.Itoa(int(m.Record.Partition)) + "-" + strconv.FormatInt(m.Record.Offset, 10)
+}
+
+// Done finishes the record, where the route commits Manually; elsewhere a handler's return does, and Done does nothing. It
+// may be called from any goroutine, before or after the handler has returned nil; when the handler returns an error, that
+// counts. A second call does nothing, nor does one for a partition that is gone: the record runs again elsewhere.
+func (m Message[V]) Done() {
+	if m.work != nil && m.work.Finish != nil {
+		m.work.Finish(m.Record)
+	}
 }
 
 // LogValue tells where the record lies and never what it holds.

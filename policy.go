@@ -3,7 +3,9 @@ package sluice
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -88,6 +90,8 @@ type Commit struct {
 	interval time.Duration
 	records  int
 	each     bool
+	before   bool
+	manual   bool
 }
 
 // Every commits d after the first record that was finished since the last commit. d must be at least 10 ms.
@@ -102,6 +106,18 @@ func EveryOrN(d time.Duration, n int) Commit { return Commit{interval: d, record
 // EachRecord commits after every record (on a BatchRoute: after every batch) and starts the lane's next one only when the
 // broker acknowledged it. It costs one round trip a record, and on classic groups it waits while a rebalance is under way.
 func EachRecord() Commit { return Commit{each: true} }
+
+// BeforeHandle commits records before their handler is called: at most once. A crash, or an expulsion from the group, loses
+// what was committed and not finished: per partition up to 64 records, or Workers, or MaxSize, whichever is the largest; so
+// does a drain that runs out of time. It costs one round trip for as many records, and on classic groups it waits while a
+// rebalance is under way. Retries stay within this process. It cannot be had on routes with Offsets.
+func BeforeHandle() Commit { return Commit{before: true} }
+
+// Manual leaves both to the caller: a record is finished when its Message.Done is called, by any goroutine, also after its
+// handler has returned, and App.Commit commits what is finished; a revoke and a stop commit in any case. Until Done a record
+// is in work: it counts against MaxBufferedBytes, and a drain waits for it as for a handler. So do not hold Done back to
+// form batches; that is what a BatchRoute is for. It cannot be had on routes with Offsets.
+func Manual() Commit { return Commit{manual: true} }
 
 // OnFailure is DeadLetter, Drop or Halt.
 type OnFailure interface{ onFailure() }
@@ -158,14 +174,26 @@ func (p Policy) withDefaults() (Policy, error) {
 		bad("Policy.OnFailure: Retry.MaxAttempts is %d, so say what becomes of a record that failed so often: DeadLetter, Drop or Halt",
 			p.Retry.MaxAttempts)
 	}
-	if d, ok := p.OnFailure.(DeadLetter); ok && d.Topic == "" {
-		bad("Policy.OnFailure: DeadLetter.Topic is empty; name the topic that failed records are copied to")
+	if d, ok := p.OnFailure.(DeadLetter); ok {
+		if d.Topic == "" {
+			bad("Policy.OnFailure: DeadLetter.Topic is empty; name the topic that failed records are copied to")
+		}
+		if d.Headers == "" {
+			d.Headers = NativeHeaders
+			p.OnFailure = d
+		}
+		if _, ok := headerSets[d.Headers]; !ok {
+			bad("Policy.OnFailure: DeadLetter.Headers: %q is none of %v", d.Headers, slices.Sorted(maps.Keys(headerSets)))
+		}
 	}
 	if p.Commit == (Commit{}) {
 		p.Commit = Every(defaultCommit)
 	}
 	if p.Commit.records < 0 || p.Commit.interval < 0 || (p.Commit.interval > 0 && p.Commit.interval < minCommitInterval) {
 		bad("Policy.Commit: an interval is at least %v, a count is at least 1", minCommitInterval)
+	}
+	if _, ok := p.OnFailure.(Halt); ok && p.Commit.before {
+		bad("Policy.OnFailure: Halt keeps a failed record for a person, but with BeforeHandle it is committed already; use DeadLetter or Drop")
 	}
 	for i, m := range p.Middleware {
 		if m == nil {

@@ -76,6 +76,10 @@ func AddBatch[V any](app *App, r BatchRoute[V]) error {
 		errs = append(errs, fmt.Errorf("Policy.Ordering: %v with Offsets; a sink that keeps one offset a partition needs ByPartition",
 			policy.Ordering))
 	}
+	if r.Offsets != nil && (policy.Commit.before || policy.Commit.manual) {
+		errs = append(errs, errors.New("Policy.Commit: BeforeHandle or Manual with Offsets; the sink keeps the offsets beside its data, "+
+			"and commits to Kafka only mirror them: leave it to an interval"))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return app.refuse(fmt.Errorf("%w: BatchRoute %v: %w", ErrConfig, r.Topics, err))
 	}

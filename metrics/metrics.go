@@ -44,10 +44,10 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	stats, health := c.app.Stats(), c.app.Health()
 	for _, m := range counters {
-		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(m.value(stats)))
+		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, m.value(stats))
 	}
 	for _, m := range gauges {
-		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, float64(m.value(stats)))
+		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, m.value(stats))
 	}
 	ch <- prometheus.MustNewConstMetric(live, prometheus.GaugeValue, truth(health.Live))
 	ch <- prometheus.MustNewConstMetric(ready, prometheus.GaugeValue, truth(health.Ready))
@@ -70,7 +70,7 @@ func truth(b bool) float64 {
 
 type statsMetric struct {
 	desc  *prometheus.Desc
-	value func(sluice.Stats) int64
+	value func(sluice.Stats) float64
 }
 
 type partitionMetric struct {
@@ -87,38 +87,42 @@ var (
 	ready = desc("ready", "1 while the app is a member of its group and nothing is wrong.")
 
 	counters = []statsMetric{
-		{desc("records_polled_total", "Records that were handed over to the app."), func(s sluice.Stats) int64 { return s.Polled }},
+		{desc("records_polled_total", "Records that were handed over to the app."), func(s sluice.Stats) float64 { return float64(s.Polled) }},
 		{
 			desc("records_finished_total", "Records that were finished, in whatever way."),
-			func(s sluice.Stats) int64 { return s.Finished },
+			func(s sluice.Stats) float64 { return float64(s.Finished) },
 		},
-		{desc("attempts_failed_total", "Calls of a handler that failed."), func(s sluice.Stats) int64 { return s.Failed }},
+		{desc("attempts_failed_total", "Calls of a handler that failed."), func(s sluice.Stats) float64 { return float64(s.Failed) }},
 		{
 			desc("records_dead_lettered_total", "Records whose dead letter was acknowledged."),
-			func(s sluice.Stats) int64 { return s.DeadLettered },
+			func(s sluice.Stats) float64 { return float64(s.DeadLettered) },
 		},
 		{
 			desc("records_dropped_total", "Failed records that were dropped, as their policy says."),
-			func(s sluice.Stats) int64 { return s.Dropped },
+			func(s sluice.Stats) float64 { return float64(s.Dropped) },
 		},
-		{desc("records_skipped_total", "Records that their handler skipped."), func(s sluice.Stats) int64 { return s.Skipped }},
-		{desc("commits_total", "Commits that the broker acknowledged."), func(s sluice.Stats) int64 { return s.Commits }},
+		{desc("records_skipped_total", "Records that their handler skipped."), func(s sluice.Stats) float64 { return float64(s.Skipped) }},
+		{desc("commits_total", "Commits that the broker acknowledged."), func(s sluice.Stats) float64 { return float64(s.Commits) }},
 		{
 			desc("commits_failed_total", "Commits that failed; they are tried again."),
-			func(s sluice.Stats) int64 { return s.CommitsFailed },
+			func(s sluice.Stats) float64 { return float64(s.CommitsFailed) },
 		},
-		{desc("rebalances_total", "Times that partitions came or went."), func(s sluice.Stats) int64 { return s.Rebalances }},
+		{
+			desc("commit_seconds_total", "What commits took, together; by commits_total and commits_failed_total it is their latency."),
+			func(s sluice.Stats) float64 { return s.CommitTime.Seconds() },
+		},
+		{desc("rebalances_total", "Times that partitions came or went."), func(s sluice.Stats) float64 { return float64(s.Rebalances) }},
 		{
 			desc("data_losses_total", "Times that a position was no longer in its log."),
-			func(s sluice.Stats) int64 { return s.DataLosses },
+			func(s sluice.Stats) float64 { return float64(s.DataLosses) },
 		},
-		{desc("reclaims_total", "Times that a sink took a partition again."), func(s sluice.Stats) int64 { return s.Reclaims }},
+		{desc("reclaims_total", "Times that a sink took a partition again."), func(s sluice.Stats) float64 { return float64(s.Reclaims) }},
 	}
 	gauges = []statsMetric{
-		{desc("buffered_records", "Records that were polled and are not finished."), func(s sluice.Stats) int64 { return s.Buffered }},
+		{desc("buffered_records", "Records that were polled and are not finished."), func(s sluice.Stats) float64 { return float64(s.Buffered) }},
 		{
 			desc("buffered_bytes", "Bytes of the records that were polled and are not finished."),
-			func(s sluice.Stats) int64 { return s.BufferedBytes },
+			func(s sluice.Stats) float64 { return float64(s.BufferedBytes) },
 		},
 	}
 	partitionGauges = []partitionMetric{

@@ -17,13 +17,14 @@ type state int
 const (
 	starting state = iota // its position is not known yet
 	open
-	leaving // takes nothing new, drains
-	moving  // its position is about to change: takes nothing new
+	finishing // takes nothing new; what it has committed first is handled still
+	leaving   // takes nothing new, drains
+	moving    // its position is about to change: takes nothing new
 	halted
 	closed
 )
 
-var stateNames = [...]string{"starting", "open", "leaving", "reclaiming", "halted", "closed"}
+var stateNames = [...]string{"starting", "open", "leaving", "leaving", "reclaiming", "halted", "closed"}
 
 func (s state) String() string { return stateNames[s] }
 
@@ -68,6 +69,14 @@ type assignment struct {
 	seeking       bool          // its position is not in the log: takes nothing until a place to go on is found
 	perRecord     time.Duration // of the last run
 
+	granted int64 // CommitFirst: records below it may be handled, as they are committed
+	grant   int   // of them, those that are not finished
+	asked   bool  // a commit of more is under way
+	unsure  bool  // nobody knows whether the last one arrived
+
+	handed map[int64]*kgo.Record // CommitManually: handled, and waiting for Finish
+	early  map[int64]struct{}    // CommitManually: Finish came before the handler's end
+
 	fresh       int              // records finished and not yet accounted for
 	finishes    uint64           // grows with every run that finished something
 	awaiting    []*lane          // EachRecord: wait for a commit that covers them
@@ -92,6 +101,10 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 
 		problems: make(map[int64]string),
 	}
+	if route.CommitManually {
+		a.handed, a.early = make(map[int64]*kgo.Record), make(map[int64]struct{})
+		a.work.Finish = func(r *kgo.Record) { e.finishManually(a, r) }
+	}
 	a.ctx, a.cancel = context.WithCancelCause(e.base)
 	if e.stopping {
 		a.state = leaving
@@ -109,7 +122,7 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 func (a *assignment) start(next int64, epoch int32, committed int64, token any) {
 	a.tracker = tracker.New(next, epoch)
 	a.committed = committed
-	a.begin = next
+	a.begin, a.granted = next, next
 	delete(a.problems, claimProblem)
 	a.work.Token = token
 	if a.state == starting {
@@ -124,7 +137,7 @@ func (a *assignment) takes() bool { return a.state == open && !a.seeking }
 func (a *assignment) works() bool { return a.state != closed }
 
 // starts tells whether records that wait may be handled.
-func (a *assignment) starts() bool { return a.state == open }
+func (a *assignment) starts() bool { return a.state == open || a.state == finishing }
 
 // frontier is the only offset that may be committed; -1 when the position is not known.
 func (a *assignment) frontier() (int64, int32) {
@@ -136,12 +149,17 @@ func (a *assignment) frontier() (int64, int32) {
 
 // dirty tells whether there is something to commit.
 func (a *assignment) dirty() bool {
-	f, _ := a.frontier()
-	return a.works() && f >= 0 && f != a.committed
+	s := a.snapshot()
+	return a.works() && s.offset >= 0 && (s.offset != a.committed || a.unsure)
 }
 
 // idle tells whether a drain is over.
-func (a *assignment) idle() bool { return len(a.runs) == 0 && a.writing == 0 }
+func (a *assignment) idle() bool {
+	if a.state == finishing && (a.asked || a.grant > 0) {
+		return false
+	}
+	return len(a.runs) == 0 && a.writing == 0 && len(a.handed) == 0
+}
 
 // quiet stops an assignment from starting anything, and forgets what waits. What runs goes on.
 func (e *Engine) quiet(a *assignment, s state) {
@@ -163,6 +181,10 @@ func (e *Engine) quiet(a *assignment, s state) {
 			records++
 		}
 	}
+	for _, r := range a.handed {
+		bytes += size(r)
+		records++
+	}
 	e.hold(a, bytes-a.heldBytes, records-a.heldRecords)
 }
 
@@ -173,6 +195,12 @@ func (e *Engine) close(a *assignment, cause error) {
 	}
 	e.quiet(a, closed)
 	e.hold(a, -a.heldBytes, -a.heldRecords)
+	clear(a.handed)
+	clear(a.early)
+	if a.grant > 0 {
+		e.log.Error("records that were committed first will not be handled", "topic", a.topic, "partition", a.partition,
+			"records", a.grant, "err", cause)
+	}
 	for r := range a.runs {
 		for _, l := range r.lanes {
 			e.ghosts[l.ref()] = &ghost{}

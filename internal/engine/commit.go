@@ -14,8 +14,31 @@ import (
 // snapshot is what one commit request carries for one assignment, read at the moment it is sent.
 type snapshot struct {
 	offset   int64
+	epoch    int32
+	grant    int // CommitFirst: records that may be handled once it is acknowledged
 	finishes uint64
 }
+
+// snapshot is what may be committed now: the frontier, or, where the commit comes first, the end of the records that are to
+// be handled next; offset -1 when the position is not known.
+func (a *assignment) snapshot() snapshot {
+	s := snapshot{finishes: a.finishes}
+	s.offset, s.epoch = a.frontier()
+	if a.tracker == nil || !a.route.CommitFirst {
+		return s
+	}
+	s.offset, s.epoch = a.granted, -1
+	if room := a.route.window() - a.grant; a.state == open && room > 0 {
+		s.offset, s.epoch, s.grant = a.tracker.Ahead(a.granted, room)
+	}
+	return s
+}
+
+// window is how many records may be committed first and not be finished: what a crash may lose.
+func (r *Route) window() int { return max(maxRun, r.Workers, r.MaxSize) }
+
+// wantsGrant tells whether it is worth a commit to let more records be handled.
+func (a *assignment) wantsGrant() bool { return a.state == open && a.grant <= a.route.window()/2 }
 
 // commitLoop is the committer: the one goroutine that commits while the app works.
 func (e *Engine) commitLoop(ctx context.Context) {
@@ -29,7 +52,15 @@ func (e *Engine) commitLoop(ctx context.Context) {
 		e.commitAfter = 0
 		as := e.assignments(func(a *assignment) bool {
 			e.publishRuns(a)
-			return a.dirty() || len(a.awaiting) > 0
+			switch r := a.route; {
+			case r.CommitFirst:
+				return a.dirty()
+			case r.CommitManually:
+				f, _ := a.frontier()
+				return a.dirty() && f == a.begin // where it started
+			default:
+				return a.dirty() || len(a.awaiting) > 0
+			}
 		})
 		for _, r := range e.routes {
 			r.since = 0
@@ -148,9 +179,10 @@ func (e *Engine) commit(ctx context.Context, as []*assignment) error {
 					continue
 				}
 				e.publishRuns(a)
-				p.Offset, p.LeaderEpoch = a.frontier()
-				p.Metadata = nil
-				sent[a] = snapshot{offset: p.Offset, finishes: a.finishes}
+				s := a.snapshot()
+				p.Offset, p.LeaderEpoch, p.Metadata = s.offset, s.epoch, nil
+				sent[a] = s
+				a.asked = s.grant > 0
 				ps = append(ps, p)
 			}
 			if t.Partitions = ps; len(ps) > 0 {
@@ -191,6 +223,10 @@ func (e *Engine) committed(
 	e.mu.Lock()
 	defer e.unlock()
 	acked := make(map[string]map[int32]int64)
+	for a, s := range sent {
+		a.asked, a.unsure = false, s.grant > 0 // until it is acknowledged, below
+	}
+	e.cond.Broadcast()
 	if err == nil {
 		for _, t := range resp.Topics {
 			for _, p := range t.Partitions {
@@ -215,6 +251,7 @@ func (e *Engine) committed(
 			err = fmt.Errorf("%d partitions were not answered", len(sent))
 		}
 	}
+	e.stats.CommitTime += took
 	if len(acked) > 0 {
 		e.stats.Commits++
 		if f := e.cfg.Observer.Committed; f != nil {
@@ -234,9 +271,17 @@ func (e *Engine) committed(
 
 // acknowledged lets go on what waited for a commit.
 func (e *Engine) acknowledged(a *assignment, s snapshot) {
-	a.committed = s.offset
+	a.committed, a.unsure = s.offset, false
 	waiting := a.awaiting
 	a.awaiting = nil
+	if a.route.CommitFirst {
+		a.granted = s.offset
+		a.grant += s.grant
+		for _, l := range waiting {
+			e.makeReady(l)
+		}
+		return
+	}
 	for _, l := range waiting {
 		if l.after <= s.finishes {
 			e.makeReady(l)
@@ -247,4 +292,46 @@ func (e *Engine) acknowledged(a *assignment, s snapshot) {
 	if len(a.awaiting) > 0 {
 		e.commitSoon()
 	}
+}
+
+// Commit commits what is finished, and waits for the answer.
+func (e *Engine) Commit(ctx context.Context) error {
+	e.mu.Lock()
+	as := e.assignments(func(a *assignment) bool {
+		e.publishRuns(a)
+		return a.dirty()
+	})
+	e.unlock()
+	return e.commit(ctx, as)
+}
+
+// finishManually finishes a record whose handler is through with it, or will be.
+func (e *Engine) finishManually(a *assignment, r *kgo.Record) {
+	e.mu.Lock()
+	defer e.unlock()
+	if !a.works() {
+		return // it runs again elsewhere
+	}
+	e.publishRuns(a)
+	if _, ok := a.handed[r.Offset]; ok {
+		delete(a.handed, r.Offset)
+		e.finish(a, r)
+		e.account(a, 0)
+		return
+	}
+	if f, _ := a.frontier(); r.Offset >= f && r.Offset < a.tracker.Next() {
+		a.early[r.Offset] = struct{}{}
+	}
+}
+
+// handled takes in a handler's success: the record is finished, or, where commits are manual, waits for Finish.
+func (e *Engine) handled(a *assignment, r *kgo.Record) {
+	if a.route.CommitManually {
+		if _, ok := a.early[r.Offset]; !ok {
+			a.handed[r.Offset] = r
+			return
+		}
+		delete(a.early, r.Offset)
+	}
+	e.finish(a, r)
 }

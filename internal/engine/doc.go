@@ -4,10 +4,12 @@
 // An assignment is one partition from one assign to its revoke, loss or re-claim. Its states:
 //
 //	starting ──start known──▶ open ──revoke, stop──▶ leaving ──drained, committed──▶ closed
-//	    │                      │ ▲                                                     ▲
+//	    │                      │ ▲ └──▶ finishing ─────▲                              ▲
 //	    │                      │ └──── new epoch ◀─── moving (re-claim, data loss)     │
 //	    │                      ├──▶ halted ────────────────────────────────────────────┤
 //	    └── refused ──▶ halted └──────────── lost, offsets went back ──────────────────┘
+//
+// Finishing is what commits come first in: what is committed is still handled, and nothing else.
 //
 // Goroutines and their owners: Run owns the poll loop, the committer and the workers, and waits for each. Workers are
 // started when a lane becomes ready and end when none is. kgo calls the rebalance callbacks on goroutines of its own; they

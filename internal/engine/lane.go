@@ -78,6 +78,9 @@ func (e *Engine) enqueue(a *assignment, it item) {
 	} else if a.route.HandleBatch != nil {
 		e.batchGrew(a, l)
 	}
+	if a.route.CommitFirst && a.wantsGrant() {
+		e.commitSoon()
+	}
 }
 
 // makeReady lets a lane run, or forgets it when it has nothing to run. The lane is not running, parked or ready.
@@ -100,6 +103,13 @@ func (e *Engine) makeReady(l *lane) {
 			return
 		}
 	}
+	if !a.mayHandle(l.queue.peek()[0]) {
+		a.awaiting = append(a.awaiting, l)
+		if a.wantsGrant() {
+			e.commitSoon()
+		}
+		return
+	}
 	if due := l.queue.peek()[0].due(); !due.IsZero() {
 		if wait := time.Until(due); wait > 0 {
 			e.park(l, wait)
@@ -113,6 +123,11 @@ func (e *Engine) makeReady(l *lane) {
 		return
 	}
 	e.list(a)
+}
+
+// mayHandle tells whether a record may be handled by now: where the commit comes first, once it is committed.
+func (a *assignment) mayHandle(it item) bool {
+	return !a.route.CommitFirst || it.record.Offset < a.granted
 }
 
 // park keeps a lane waiting without a worker.

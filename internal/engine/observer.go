@@ -107,6 +107,7 @@ type (
 type Stats struct {
 	Polled, Finished, Failed, DeadLettered, Dropped, Skipped int64
 	Commits, CommitsFailed, Rebalances, DataLosses, Reclaims int64
+	CommitTime                                               time.Duration
 	BufferedBytes, Buffered                                  int64
 }
 
@@ -170,6 +171,7 @@ func (e *Engine) Health() Health {
 		for r := range a.runs {
 			p.Running += len(r.items) - r.published
 		}
+		p.Running += len(a.handed)
 		p.Queued = a.heldRecords - p.Running
 		if time.Since(a.fetchFailed) > fetchMemory { // an idle partition has no good fetch to show that it is over
 			delete(a.problems, fetchProblem)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -78,7 +79,11 @@ func (e *Engine) drain(ctx context.Context, pick func() []*assignment, timeout t
 	e.mu.Lock()
 	as := pick()
 	for _, a := range as {
-		if a.works() && a.state != halted {
+		switch {
+		case !a.works(), a.state == halted, a.state == finishing:
+		case a.state == open && a.route.CommitFirst:
+			a.state = finishing
+		default:
 			e.quiet(a, leaving)
 		}
 	}
@@ -87,6 +92,11 @@ func (e *Engine) drain(ctx context.Context, pick func() []*assignment, timeout t
 		return !slices.ContainsFunc(as, func(a *assignment) bool { return a.works() && !a.idle() })
 	}) {
 		overran = e.overran(as, timeout)
+	}
+	for _, a := range as {
+		if a.state == finishing {
+			e.quiet(a, leaving)
+		}
 	}
 	dirty := slices.DeleteFunc(slices.Clone(as), func(a *assignment) bool {
 		if a.works() {
@@ -138,6 +148,10 @@ func (e *Engine) overran(as []*assignment, timeout time.Duration) error {
 			continue
 		}
 		info := DrainOverranInfo{Topic: a.topic, Partition: a.partition}
+		for _, offset := range slices.Sorted(maps.Keys(a.handed)) {
+			info.Offsets = append(info.Offsets, offset)
+			names = append(names, fmt.Sprintf("%s[%d]@%d (not Done)", a.topic, a.partition, offset))
+		}
 		for r := range a.runs {
 			first := r.items[0].record.Offset
 			info.Offsets = append(info.Offsets, first)

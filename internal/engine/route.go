@@ -32,6 +32,8 @@ type Route struct {
 	MaxWait     time.Duration
 
 	CommitEach     bool
+	CommitFirst    bool          // a record is handled after its commit: at most once
+	CommitManually bool          // Work.Finish finishes a record, and Engine.Commit commits
 	CommitInterval time.Duration // 0: none
 	CommitRecords  int           // 0: none
 
@@ -74,6 +76,9 @@ type Work struct {
 	Partition int32
 	TopicID   [16]byte
 	Token     any // of the claim
+
+	// Finish finishes a record of a route that commits manually; nil on others.
+	Finish func(*kgo.Record)
 
 	// Ahead is HandleBatch's own, where the ordering is ByPartition: what it made of records that wait.
 	Ahead any

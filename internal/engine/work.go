@@ -126,7 +126,7 @@ func (e *Engine) takeBatch(a *assignment, r *run) {
 func (r *run) take(l *lane, n int) {
 	taken := 0
 	for _, it := range l.queue.peek() {
-		if taken == n || (taken > 0 && (it.alone() || it.due().After(r.started))) {
+		if taken == n || (taken > 0 && (it.alone() || it.due().After(r.started) || !r.a.mayHandle(it))) {
 			break
 		}
 		r.items = append(r.items, it)
@@ -237,7 +237,7 @@ func (e *Engine) batchDone(r *run, records int, out BatchOutcome) {
 				k++
 			}
 			if o.Kind == Done {
-				e.finish(a, it.record)
+				e.handled(a, it.record)
 			} else if e.judge(r, l, &it, o, together) {
 				kept = append(kept, it)
 			}
@@ -297,7 +297,7 @@ func (e *Engine) ended(r *run) bool {
 func (e *Engine) publish(r *run) {
 	n := int(r.done.Load())
 	for _, it := range r.items[r.published:n] {
-		e.finish(r.a, it.record)
+		e.handled(r.a, it.record)
 	}
 	r.published = n
 }
@@ -309,6 +309,9 @@ func (e *Engine) finish(a *assignment, r *kgo.Record) {
 	if r.Attrs.IsControl() {
 		e.commitDue(a.route, 0)
 		return
+	}
+	if a.route.CommitFirst {
+		a.grant--
 	}
 	a.fresh++
 	e.stats.Finished++
@@ -325,6 +328,9 @@ func (e *Engine) account(a *assignment, took time.Duration) {
 	}
 	a.fresh = 0
 	a.finishes++
+	if a.route.CommitFirst && a.wantsGrant() && a.dirty() {
+		e.commitSoon()
+	}
 	if f := e.cfg.Observer.Run; f != nil {
 		info := RunInfo{Topic: a.topic, Partition: a.partition, Records: n, Took: took}
 		e.tell(func() { f(info) })

@@ -94,6 +94,24 @@ func (t *Tracker) Frontier() (offset int64, epoch int32) {
 	return t.next, t.epoch
 }
 
+// Ahead counts n unfinished records from the offset from on, and returns one past the last of them, with its leader epoch
+// (-1 where there is none) and how many there were. With fewer than n the offset is Next.
+func (t *Tracker) Ahead(from int64, n int) (offset int64, epoch int32, found int) {
+	taken := t.entries[t.head:]
+	i := sort.Search(len(taken), func(i int) bool { return taken[i].offset >= from })
+	offset, epoch = from, -1
+	for ; i < len(taken); i++ {
+		if !taken[i].done {
+			if found == n {
+				return offset, epoch, found
+			}
+			found++
+		}
+		offset, epoch = taken[i].offset+1, taken[i].epoch
+	}
+	return max(t.next, from), epoch, found
+}
+
 // Next is one past the newest record taken.
 func (t *Tracker) Next() int64 { return t.next }
 
