@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Finds or installs the servers that the tests start: Kafka (Java and its jars), MariaDB, PostgreSQL. Safe to run again;
-# silent when nothing is missing. No service is started and no cluster is made: the tests do that in temporary folders.
+# Finds or installs what the tests start: Kafka (Java and its jars), MariaDB, PostgreSQL, and kcat, a client that is not ours.
+# Safe to run again; silent when nothing is missing. No service is started and no cluster is made: the tests do that in
+# temporary folders.
 #
-# A server that is given from outside is not installed: KAFKA_BROKERS, MYSQL_DSN, POSTGRES_DSN.
+# A database that is given from outside is not installed: MYSQL_DSN, POSTGRES_DSN. Kafka is, also with KAFKA_BROKERS: tests
+# run its tools, and start a broker with logins of their own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -39,10 +41,9 @@ missing=()
 
 find_missing() {
 	missing=()
-	if [[ -z ${KAFKA_BROKERS:-} ]]; then
-		have_java || missing+=(openjdk-17-jre-headless)
-		have_jars || command -v mvn >/dev/null || missing+=(maven)
-	fi
+	have_java || missing+=(openjdk-17-jre-headless)
+	have_jars || command -v mvn >/dev/null || missing+=(maven)
+	command -v kcat >/dev/null || missing+=(kcat)
 	# The core packages hold the programs only: no service, no data folder.
 	[[ -n ${MYSQL_DSN:-} ]] || have_mariadb || missing+=(mariadb-server-core mariadb-client-core)
 	[[ -n ${POSTGRES_DSN:-} ]] || have_postgres || missing+=(postgresql)
@@ -124,7 +125,7 @@ main() {
 		find_missing
 		((${#missing[@]} == 0)) || fail "still missing after the installation: ${missing[*]}"
 	fi
-	if [[ -z ${KAFKA_BROKERS:-} ]] && ! have_jars; then fetch_jars; fi
+	have_jars || fetch_jars
 }
 
 main

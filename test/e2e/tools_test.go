@@ -79,7 +79,7 @@ func TestBrokerServesOtherTools(t *testing.T) {
 func checkKcat(t *testing.T, broker string) {
 	program, err := exec.LookPath("kcat")
 	if err != nil {
-		t.Skip("kcat is not installed")
+		unavailable(t, "kcat is not installed: run scripts/servers.sh")
 	}
 	kcat := func(stdin string, args ...string) string {
 		cmd := exec.CommandContext(t.Context(), program, append([]string{"-b", broker}, args...)...)

@@ -71,70 +71,92 @@ func startKafka() (*KafkaServer, error) {
 	if brokers := os.Getenv("KAFKA_BROKERS"); brokers != "" {
 		return &KafkaServer{server: server{name: "Kafka"}, Brokers: brokers}, nil
 	}
-	java, err := java()
+	k := &KafkaServer{}
+	var err error
+	k.server, err = startNode("Kafka", func(ctx context.Context, dir *dataDir) (plan, error) {
+		ports, err := freePorts(ctx, 2)
+		if err != nil {
+			return plan{}, err
+		}
+		k.Brokers = address(ports[0])
+		admin := listener{"PLAINTEXT", "PLAINTEXT", k.Brokers}
+		return plan{kafkaProperties(address(ports[1]), dir.file("data"), admin), k.Brokers}, nil
+	})
 	if err != nil {
 		return nil, err
+	}
+	return k, nil
+}
+
+// plan is what a node is started with: the text of its server.properties, and the address that its probe asks.
+type plan struct{ properties, probed string }
+
+// startNode makes a node in a new folder, which prepare may put files into, and starts it.
+func startNode(name string, prepare func(context.Context, *dataDir) (plan, error)) (server, error) {
+	java, err := java()
+	if err != nil {
+		return server{}, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	dir, err := newDataDir()
 	if err != nil {
-		return nil, err
-	}
-	broker, err := formatKafka(ctx, dir, java)
-	if err == nil {
-		err = broker.restart()
-	}
-	if err != nil {
-		dir.remove()
-		return nil, err
-	}
-	return broker, nil
-}
-
-// formatKafka writes the settings and prepares the log folder.
-func formatKafka(ctx context.Context, dir *dataDir, java []string) (*KafkaServer, error) {
-	client, err := freePort(ctx)
-	if err != nil {
-		return nil, err
-	}
-	controller, err := freePort(ctx)
-	if err != nil {
-		return nil, err
+		return server{}, err
 	}
 	settings := dir.file("server.properties")
-	if err := os.WriteFile(settings, []byte(kafkaProperties(client, controller, dir.file("data"))), 0o600); err != nil {
-		return nil, err
+	p, err := prepare(ctx, dir)
+	if err == nil {
+		err = formatNode(ctx, java, settings, p.properties)
 	}
-	format := slices.Concat(java, []string{"kafka.tools.StorageTool", "format", "-t", clusterID(), "-c", settings})
-	if _, err := output(ctx, nil, format...); err != nil {
-		return nil, err
-	}
-	k := &KafkaServer{Brokers: address(client)}
-	k.server = server{
-		name:  "Kafka",
+	node := server{
+		name:  name,
 		dir:   dir,
-		ready: func(ctx context.Context) error { return askKafka(ctx, k.Brokers) },
+		ready: func(ctx context.Context) error { return askKafka(ctx, p.probed) },
 		process: &process{
-			name: "Kafka",
+			name: name,
 			argv: slices.Concat(java, []string{"-Xmx512m", "kafka.Kafka", settings}),
 			log:  dir.file("kafka.log"),
 		},
 	}
-	return k, nil
+	if err == nil {
+		err = node.restart()
+	}
+	if err != nil {
+		dir.remove()
+		return server{}, err
+	}
+	return node, nil
 }
+
+// formatNode writes the settings and prepares the log folder.
+func formatNode(ctx context.Context, java []string, settings, properties string) error {
+	if err := os.WriteFile(settings, []byte(properties), 0o600); err != nil {
+		return err
+	}
+	format := slices.Concat(java, []string{"kafka.tools.StorageTool", "format", "-t", clusterID(), "-c", settings})
+	_, err := output(ctx, nil, format...)
+	return err
+}
+
+// listener is one way into a broker. Settings of its own begin with listener.name. and the name in small letters.
+type listener struct{ name, protocol, address string }
 
 // kafkaProperties are Kafka's defaults but for: copies (there is one broker), the partitions of its own topics (50 take
 // time to make), the lower bounds of what tests set low (session times, heartbeats), and the broker's own session: a broker
 // that was killed is not let in again before its old one has ended, 9 s by default.
-func kafkaProperties(client, controller int, data string) string {
+func kafkaProperties(controller, data string, listeners ...listener) string {
+	var addresses, protocols []string
+	for _, l := range listeners {
+		addresses = append(addresses, l.name+"://"+l.address)
+		protocols = append(protocols, l.name+":"+l.protocol)
+	}
 	return fmt.Sprintf(`process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@%[2]s
-listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
-advertised.listeners=PLAINTEXT://%[1]s
+listeners=%[1]s,CONTROLLER://%[2]s
+advertised.listeners=%[1]s
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,%[4]s
 log.dirs=%[3]s
 auto.create.topics.enable=false
 broker.session.timeout.ms=3000
@@ -151,7 +173,7 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
 group.consumer.min.heartbeat.interval.ms=100
-`, address(client), address(controller), data)
+`, strings.Join(addresses, ","), controller, data, strings.Join(protocols, ","))
 }
 
 func clusterID() string {
@@ -161,8 +183,8 @@ func clusterID() string {
 	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
-func askKafka(ctx context.Context, broker string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.RequestRetries(0))
+func askKafka(ctx context.Context, broker string, more ...kgo.Opt) error {
+	client, err := kgo.NewClient(append(more, kgo.SeedBrokers(broker), kgo.RequestRetries(0))...)
 	if err != nil {
 		return err
 	}

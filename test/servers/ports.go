@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 )
 
@@ -30,6 +31,21 @@ func freePort(ctx context.Context) (int, error) {
 		last = err
 	}
 	return 0, errors.Join(fmt.Errorf("no free port between %d and %d", firstPort, lastPort), last)
+}
+
+// freePorts returns ports that differ.
+func freePorts(ctx context.Context, count int) ([]int, error) {
+	var ports []int
+	for len(ports) < count {
+		port, err := freePort(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(ports, port) {
+			ports = append(ports, port)
+		}
+	}
+	return ports, nil
 }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -1,11 +1,11 @@
-// Package servers starts the real servers that tests need: Apache Kafka, MariaDB and PostgreSQL.
+// Package servers starts the real servers that tests need: Apache Kafka, open or with logins, MariaDB and PostgreSQL.
 //
 // Each is started once a test binary, by the first test that asks for it, on ports of its own and in a temporary folder.
 // A server that a test killed and left dead is started again for the next test that asks. TestMain calls [Stop] at its
 // end; a server also dies when its test binary dies, however that happens, and the next run removes what it left.
 //
 // KAFKA_BROKERS, MYSQL_DSN and POSTGRES_DSN name servers to use instead. Those cannot be killed or restarted, so tests
-// that do so skip, or fail under CI.
+// that do so skip, or fail under CI. The broker with logins is always one of ours.
 package servers
 
 import (
@@ -26,7 +26,7 @@ const (
 // errMissing is wrapped when the software of a server is not installed.
 var errMissing = errors.New("not installed: run scripts/servers.sh")
 
-// server is what all three have in common. A nil process is a server that was given from outside.
+// server is what all of them have in common. A nil process is a server that was given from outside.
 type server struct {
 	name    string
 	process *process
@@ -127,13 +127,17 @@ func (s *shared[S]) remove() {
 }
 
 var (
-	kafka    = shared[*KafkaServer]{start: startKafka, base: func(s *KafkaServer) *server { return &s.server }}
-	mariaDB  = shared[*SQLServer]{start: startMariaDB, base: func(s *SQLServer) *server { return &s.server }}
-	postgres = shared[*SQLServer]{start: startPostgres, base: func(s *SQLServer) *server { return &s.server }}
+	kafka       = shared[*KafkaServer]{start: startKafka, base: func(s *KafkaServer) *server { return &s.server }}
+	secureKafka = shared[*SecureKafkaServer]{start: startSecureKafka, base: func(s *SecureKafkaServer) *server { return &s.server }}
+	mariaDB     = shared[*SQLServer]{start: startMariaDB, base: func(s *SQLServer) *server { return &s.server }}
+	postgres    = shared[*SQLServer]{start: startPostgres, base: func(s *SQLServer) *server { return &s.server }}
 )
 
 // Kafka returns the test binary's Kafka broker.
 func Kafka(tb testing.TB) *KafkaServer { tb.Helper(); return kafka.get(tb) }
+
+// SecureKafka returns the test binary's Kafka broker with logins, TLS and access control.
+func SecureKafka(tb testing.TB) *SecureKafkaServer { tb.Helper(); return secureKafka.get(tb) }
 
 // MariaDB returns the test binary's MariaDB server.
 func MariaDB(tb testing.TB) *SQLServer { tb.Helper(); return mariaDB.get(tb) }
@@ -152,6 +156,7 @@ func StartMariaDB() (*SQLServer, error) { return mariaDB.running() }
 func Stop() {
 	var wg sync.WaitGroup
 	wg.Go(kafka.remove)
+	wg.Go(secureKafka.remove)
 	wg.Go(mariaDB.remove)
 	wg.Go(postgres.remove)
 	wg.Wait()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -95,11 +96,16 @@ func reach(ctx context.Context, client *kgo.Client, addresses []string) error {
 }
 
 func diagnose(ctx context.Context, err error, began time.Time) error {
+	alert, isNet := errors.AsType[*net.OpError](err)
 	switch {
 	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer within %v; is something else listening there?", time.Since(began).Round(100*time.Millisecond))
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
 		return fmt.Errorf("the login is refused: wrong name or password (%w)", err)
+	case errors.Is(err, kerr.IllegalSaslState):
+		return fmt.Errorf("it asks for no login here: leave security.protocol and sasl.… out, or use its port for SASL (%w)", err)
+	case isNet && alert.Op == "remote error": // what crypto/tls calls an alert of the other side
+		return fmt.Errorf("it refuses the certificate of this client, or that there is none (%w)", err)
 	}
 	return err
 }
