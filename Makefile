@@ -16,7 +16,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: check
-check: fmt-check vet tidy-check lint vuln ## everything that is checked without running a test
+check: fmt-check vet tidy-check generated lint vuln ## everything that is checked without running a test
 
 .PHONY: test
 test: servers ## every test with the race detector; installs the servers they need (scripts/servers.sh)
@@ -46,6 +46,15 @@ fmt: ## format the code
 .PHONY: fmt-check
 fmt-check:
 	@files=$$(gofmt -l .); if [[ -n $$files ]]; then printf 'not formatted, run make fmt:\n%s\n' "$$files" >&2; exit 1; fi
+
+.PHONY: generate
+generate: ## write the files that are generated
+	go test -tags $(TAGS) -count=1 -run '^TestGenerated' . -update
+
+.PHONY: generated
+generated:
+	@out=$$(go test -tags $(TAGS) -count=1 -run '^TestGenerated' . 2>&1) || \
+		{ head -n 5 <<<"$$out" >&2; printf 'if a generated file is stale, run make generate\n' >&2; exit 1; }
 
 .PHONY: vet
 vet:

@@ -4,14 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-go/sluice/internal/engine"
 )
@@ -41,9 +36,6 @@ type addedRoute struct {
 	maxWait time.Duration
 	offsets Offsets
 }
-
-// checkTimeout bounds the questions that are asked before anything starts.
-const checkTimeout = 10 * time.Second
 
 // New checks a configuration and makes an App of it. It does no I/O.
 func New(cfg Config) (*App, error) {
@@ -206,98 +198,6 @@ func (a *App) closeProducerLocked() {
 	}
 }
 
-// Check asks the brokers whether the app can work: they answer, they let us in, and every topic exists, those of dead
-// letters too. It changes nothing, and returns all that is wrong, within 10 s.
-func (a *App) Check(ctx context.Context) error {
-	a.mu.Lock()
-	bad := a.bad
-	a.mu.Unlock()
-	if bad != nil {
-		return bad
-	}
-	cl, err := kgo.NewClient(a.cfg.clientOptions()...)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	defer cl.Close()
-	return a.check(ctx, cl)
-}
-
-func (a *App) check(ctx context.Context, cl *kgo.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	if err := ping(ctx, cl, a.cfg.Brokers); err != nil {
-		return err
-	}
-	var topics []string
-	for _, r := range a.routes {
-		topics = append(topics, r.topics...)
-	}
-	for try := 1; ; try++ {
-		err := a.checkTopics(ctx, kadm.NewClient(cl), topics)
-		if !errors.Is(err, errMissingTopic) || try == topicTries {
-			return err
-		}
-		select { // a topic that was made just now may not be known to every broker
-		case <-ctx.Done():
-			return err
-		case <-time.After(topicWait):
-		}
-	}
-}
-
-const (
-	topicTries = 4
-	topicWait  = 250 * time.Millisecond
-)
-
-var errMissingTopic = errors.New("does not exist")
-
-// checkTopics demands the topics of the routes, and those of their dead letters.
-func (a *App) checkTopics(ctx context.Context, adm *kadm.Client, topics []string) error {
-	all := slices.Concat(topics, a.deadLetterTopics())
-	md, err := adm.Metadata(ctx, all...)
-	if err != nil {
-		return fmt.Errorf("read the topics of brokers %v: %w", a.cfg.Brokers, err)
-	}
-	var errs []error
-	for i, t := range all {
-		what := "topic"
-		if i >= len(topics) {
-			what = "dead letter topic"
-		}
-		switch d := md.Topics[t]; {
-		case errors.Is(d.Err, kerr.UnknownTopicOrPartition) || d.Err == nil && len(d.Partitions) == 0:
-			errs = append(errs, fmt.Errorf("%s %q %w; create it, e.g. kafka-topics --create --topic %s --partitions 6",
-				what, t, errMissingTopic, t))
-		case d.Err != nil:
-			errs = append(errs, fmt.Errorf("%s %q: %w", what, t, d.Err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// ping asks for an answer and says which address gave none.
-func ping(ctx context.Context, cl *kgo.Client, brokers []string) error {
-	answer := make(chan error, 1)
-	go func() { answer <- cl.Ping(ctx) }() // a connection that opens and stays silent may outlast ctx: until its client is closed
-	var err error
-	select {
-	case err = <-answer:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("brokers %v: no answer within the time limit; is the address right, does it speak Kafka, and does TLS match? %w",
-			brokers, err)
-	default:
-		return fmt.Errorf("brokers %v: %w", brokers, err)
-	}
-}
-
 func (a *App) deadLetterTopics() []string {
 	var topics []string
 	for _, r := range a.routes {
@@ -313,6 +213,7 @@ func (a *App) engineConfig() engine.Config {
 		Options:         a.cfg.clientOptions(),
 		CommitTimeout:   a.cfg.CommitTimeout,
 		DrainTimeout:    a.cfg.DrainTimeout,
+		Explain:         a.explain,
 		Group:           a.cfg.Group,
 		HaltOnLoss:      a.cfg.OnDataLoss == HaltPartition,
 		Logger:          a.cfg.Logger,

@@ -1,9 +1,8 @@
 package sluice
 
 import (
+	"cmp"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -18,6 +17,10 @@ type Config struct {
 
 	// Group is the consumer group. Required.
 	Group string
+
+	// Assignors are the ways to share partitions out that this member offers its group, the preferred one first. Zero:
+	// CooperativeSticky alone. The others stop every partition at each rebalance: offer them only while a group moves over.
+	Assignors []Assignor
 
 	// ClientID is what brokers log and quotas know this client by. Zero: "sluice".
 	ClientID string
@@ -37,6 +40,17 @@ type Config struct {
 	// Events are told what happens.
 	Events Events
 
+	// Fetch says how much brokers are asked for, and how long they may wait for it.
+	Fetch Fetch
+
+	// HeartbeatInterval is how often the group is shown a sign of life; it must be at most a third of SessionTimeout. Zero: a
+	// third of SessionTimeout, at most 3 s.
+	HeartbeatInterval time.Duration
+
+	// InstanceID makes this a static member: a restart within SessionTimeout under the same id gets the same partitions, without
+	// a rebalance. It must differ between the members of a group. Zero: a dynamic member.
+	InstanceID string
+
 	// Logger gets what an operator should know, never a record's payload. Nil: slog.Default().
 	Logger *slog.Logger
 
@@ -47,9 +61,15 @@ type Config struct {
 	// MaxBufferedRecords is the same bound as a number of records. Zero: 500,000.
 	MaxBufferedRecords int
 
+	// Network says how connections are made and kept.
+	Network Network
+
 	// OnDataLoss says what happens when a partition's position is no longer in its log: records were lost to retention, an
 	// unclean election took them back, or the topic was made again. Zero: GoOn. Routes with Offsets always halt.
 	OnDataLoss DataLoss
+
+	// Rack is where this client stands (broker.rack): brokers then send it to replicas nearby. Zero: leaders only.
+	Rack string
 
 	// ReadUncommitted also delivers records of transactions that are open or aborted. Zero: they are not delivered.
 	ReadUncommitted bool
@@ -61,15 +81,19 @@ type Config struct {
 	SASL *SASL
 
 	// SessionTimeout is how long the group waits for a sign of life before it gives our partitions away. Zero: 45 s. The
-	// broker bounds it (group.min.session.timeout.ms, group.max.session.timeout.ms). Heartbeats are sent ten times as often,
-	// at most every 3 s.
+	// broker bounds it (group.min.session.timeout.ms, group.max.session.timeout.ms).
 	SessionTimeout time.Duration
 
 	// Start is where a partition begins that the group has no commit for. Zero: Earliest.
 	Start Start
 
-	// TLS makes every connection TLS. Nil: plain text. An empty tls.Config trusts the system's authorities.
+	// TLS makes every connection TLS. Nil: plain text, unless there are TLSFiles. An empty tls.Config trusts the system's authorities.
 	TLS *tls.Config
+
+	// TLSFiles are certificates in files, which may be replaced while the app runs. They make every connection TLS, too. Zero: none.
+	TLSFiles TLSFiles
+
+	producer ProducerConfig // what a properties file says about producers, for Producer
 }
 
 // DataLoss says what happens to a partition whose position is no longer in its log.
@@ -106,80 +130,11 @@ func Latest() Start { return Start{at: startLatest} }
 // StartAt starts at the first record with a timestamp of t or later, or after the newest record if there is none.
 func StartAt(t time.Time) Start { return Start{at: startTime, time: t} }
 
-const (
-	defaultBytes            = 256 << 20
-	defaultRecords          = 500_000
-	defaultCommitTimeout    = 10 * time.Second
-	defaultDrainTimeout     = 20 * time.Second
-	defaultRebalanceTimeout = 60 * time.Second
-	defaultSessionTimeout   = 45 * time.Second
-	defaultClientID         = "sluice"
-)
-
-// ErrConfig is wrapped by every error about a Config, a Route or a properties file.
-var ErrConfig = errors.New("invalid configuration")
-
-func (c Config) withDefaults() (Config, error) {
-	var errs []error
-	bad := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
-	}
-	if len(c.Brokers) == 0 {
-		bad("Brokers: give at least one host:port")
-	}
-	for i, b := range c.Brokers {
-		if b == "" {
-			bad("Brokers[%d]: empty", i)
-		}
-	}
-	if c.Group == "" {
-		bad("Group: a consumer group is required")
-	}
-	if c.ClientID == "" {
-		c.ClientID = defaultClientID
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
-	duration := func(name string, d *time.Duration, def time.Duration) {
-		switch {
-		case *d < 0:
-			bad("%s: %v is negative", name, *d)
-		case *d == 0:
-			*d = def
-		}
-	}
-	duration("CommitTimeout", &c.CommitTimeout, defaultCommitTimeout)
-	duration("DrainTimeout", &c.DrainTimeout, defaultDrainTimeout)
-	duration("RebalanceTimeout", &c.RebalanceTimeout, defaultRebalanceTimeout)
-	duration("SessionTimeout", &c.SessionTimeout, defaultSessionTimeout)
-	if c.CommitTimeout > defaultCommitTimeout {
-		bad("CommitTimeout: %v is above %v; a group cannot rebalance while a commit is under way", c.CommitTimeout, defaultCommitTimeout)
-	}
-	if need := max(c.DrainTimeout, c.CommitTimeout) + c.CommitTimeout; need >= c.RebalanceTimeout {
-		bad("RebalanceTimeout: %v is not above %v, which a revoke may take "+
-			"(the larger of DrainTimeout %v and CommitTimeout %v, plus CommitTimeout)",
-			c.RebalanceTimeout, need, c.DrainTimeout, c.CommitTimeout)
-	}
-	if c.MaxBufferedBytes < 0 || c.MaxBufferedRecords < 0 {
-		bad("MaxBufferedBytes, MaxBufferedRecords: a negative bound")
-	}
-	if c.MaxBufferedBytes == 0 {
-		c.MaxBufferedBytes = defaultBytes
-	}
-	if c.MaxBufferedRecords == 0 {
-		c.MaxBufferedRecords = defaultRecords
-	}
-	if c.OnDataLoss < GoOn || c.OnDataLoss > HaltPartition {
-		bad("OnDataLoss: %d is neither GoOn nor HaltPartition", int(c.OnDataLoss))
-	}
-	if c.SASL != nil {
-		if _, err := c.SASL.mechanism(); err != nil {
-			bad("SASL: %v", err)
-		}
-	}
-	if name := ownedOption(c.ClientOptions); name != "" {
-		bad("ClientOptions: kgo.%s belongs to the engine; use the field of Config that stands for it", name)
-	}
-	return c, errors.Join(errs...)
+// Producer returns the configuration of a producer for the same brokers, with what FromProperties read about producers.
+func (c Config) Producer() ProducerConfig {
+	p := c.producer
+	p.Brokers, p.ClientID, p.ClientOptions = c.Brokers, c.ClientID, c.ClientOptions
+	p.Network, p.SASL, p.TLS, p.TLSFiles = c.Network, c.SASL, c.TLS, c.TLSFiles
+	p.DeliveryTimeout = cmp.Or(p.DeliveryTimeout, deadLetterTimeout)
+	return p
 }

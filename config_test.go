@@ -2,75 +2,141 @@ package sluice_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
 
 	"github.com/sluice-go/sluice"
 )
-
-// mistakes are the single errors that a joined one holds; each is a line.
-func mistakes(err error) []string { return strings.Split(err.Error(), "\n") }
 
 func goodConfig() sluice.Config {
 	return sluice.Config{Brokers: []string{"localhost:9092"}, Group: "g"}
 }
 
+// onlyMistake is that of a configuration that has a single one.
+func onlyMistake(t *testing.T, cfg sluice.Config) *sluice.ConfigError {
+	t.Helper()
+	app, err := sluice.New(cfg)
+	if err == nil || app != nil {
+		t.Fatal("accepted")
+	}
+	all := configErrors(err)
+	if !errors.Is(err, sluice.ErrConfig) || len(all) != 1 {
+		t.Fatalf("%d mistakes: %v", len(all), err)
+	}
+	return all[0]
+}
+
 func TestConfigNamesTheFieldOfAMistake(t *testing.T) {
+	const noName = ""
 	for name, c := range map[string]struct {
-		spoil func(*sluice.Config)
-		field string
-		says  string
+		spoil                  func(*sluice.Config)
+		field, property, value string
+		says                   string
 	}{
-		"no brokers":        {func(c *sluice.Config) { c.Brokers = nil }, "Brokers", "host:port"},
-		"an empty broker":   {func(c *sluice.Config) { c.Brokers = []string{"a:1", ""} }, "Brokers[1]", "empty"},
-		"no group":          {func(c *sluice.Config) { c.Group = "" }, "Group", "required"},
-		"commit timeout":    {func(c *sluice.Config) { c.CommitTimeout = -1 }, "CommitTimeout", "negative"},
-		"commit too long":   {func(c *sluice.Config) { c.CommitTimeout = 11 * time.Second }, "CommitTimeout", "10s"},
-		"drain timeout":     {func(c *sluice.Config) { c.DrainTimeout = -time.Second }, "DrainTimeout", "negative"},
-		"rebalance timeout": {func(c *sluice.Config) { c.RebalanceTimeout = -time.Hour }, "RebalanceTimeout", "negative"},
-		"session timeout":   {func(c *sluice.Config) { c.SessionTimeout = -1 }, "SessionTimeout", "negative"},
-		"drain too long":    {func(c *sluice.Config) { c.DrainTimeout = 50 * time.Second }, "RebalanceTimeout", "DrainTimeout 50s"},
+		"no brokers":       {func(c *sluice.Config) { c.Brokers = nil }, "Brokers", "bootstrap.servers", "", "host:port"},
+		"an empty broker":  {func(c *sluice.Config) { c.Brokers = []string{"a:1", ""} }, "Brokers[1]", "bootstrap.servers", "", "empty"},
+		"no port":          {func(c *sluice.Config) { c.Brokers = []string{"a:b"} }, "Brokers[0]", "bootstrap.servers", "a:b", "not host:port"},
+		"no group":         {func(c *sluice.Config) { c.Group = "" }, "Group", "group.id", "", "required"},
+		"a long client id": {func(c *sluice.Config) { c.ClientID = strings.Repeat("x", 257) }, "ClientID", "client.id", strings.Repeat("x", 257), "up to 256"},
+		"a long rack":      {func(c *sluice.Config) { c.Rack = strings.Repeat("x", 513) }, "Rack", "client.rack", strings.Repeat("x", 513), "up to 512"},
+		"an instance":      {func(c *sluice.Config) { c.InstanceID = "pod/1" }, "InstanceID", "group.instance.id", "pod/1", "a-z, A-Z, 0-9"},
+		"an instance ..":   {func(c *sluice.Config) { c.InstanceID = ".." }, "InstanceID", "group.instance.id", "..", "neither . nor .."},
+		"an assignor":      {func(c *sluice.Config) { c.Assignors = []sluice.Assignor{"fair"} }, "Assignors[0]", "partition.assignment.strategy", "fair", "cooperative-sticky, sticky, range"},
+		"an assignor twice": {
+			func(c *sluice.Config) { c.Assignors = []sluice.Assignor{sluice.Range, sluice.Range} }, "Assignors[1]", "partition.assignment.strategy", "range", "twice",
+		},
+		"commit timeout":     {func(c *sluice.Config) { c.CommitTimeout = -1 }, "CommitTimeout", noName, "-1ns", "1ns to 10s"},
+		"commit too long":    {func(c *sluice.Config) { c.CommitTimeout = 11 * time.Second }, "CommitTimeout", noName, "11s", "cannot rebalance"},
+		"drain timeout":      {func(c *sluice.Config) { c.DrainTimeout = -time.Second }, "DrainTimeout", noName, "-1s", "default, 20s"},
+		"rebalance timeout":  {func(c *sluice.Config) { c.RebalanceTimeout = -time.Hour }, "RebalanceTimeout", "max.poll.interval.ms", "-1h", "default, 1m"},
+		"session timeout":    {func(c *sluice.Config) { c.SessionTimeout = time.Millisecond }, "SessionTimeout", "session.timeout.ms", "1ms", "100ms to"},
+		"heartbeat":          {func(c *sluice.Config) { c.HeartbeatInterval = 1 }, "HeartbeatInterval", "heartbeat.interval.ms", "1ns", "1ms to"},
+		"fetch bytes":        {func(c *sluice.Config) { c.Fetch.MaxBytes = 1<<30 + 1 }, "Fetch.MaxBytes", "fetch.max.bytes", "1073741825", "1 to 1073741824 bytes"},
+		"partition bytes":    {func(c *sluice.Config) { c.Fetch.MaxPartitionBytes = -1 }, "Fetch.MaxPartitionBytes", "max.partition.fetch.bytes", "-1", "1 to 1073741824 bytes"},
+		"least bytes":        {func(c *sluice.Config) { c.Fetch.MinBytes = -1 }, "Fetch.MinBytes", "fetch.min.bytes", "-1", "default, 1"},
+		"fetch wait":         {func(c *sluice.Config) { c.Fetch.MaxWait = time.Millisecond }, "Fetch.MaxWait", "fetch.max.wait.ms", "1ms", "10ms to 15m, or 0 for the default, 500ms"},
+		"dial timeout":       {func(c *sluice.Config) { c.Network.DialTimeout = -1 }, "Network.DialTimeout", "socket.connection.setup.timeout.ms", "-1ns", "1ms to 15m"},
+		"idle timeout":       {func(c *sluice.Config) { c.Network.IdleTimeout = time.Hour }, "Network.IdleTimeout", "connections.max.idle.ms", "1h", "100ms to 15m"},
+		"keep-alive":         {func(c *sluice.Config) { c.Network.KeepAlive = -2 }, "Network.KeepAlive", noName, "-2ns", "or -1 for none"},
+		"metadata age":       {func(c *sluice.Config) { c.Network.MetadataMaxAge = 2 * time.Hour }, "Network.MetadataMaxAge", "metadata.max.age.ms", "2h", "10ms to 1h"},
+		"receive buffer":     {func(c *sluice.Config) { c.Network.ReceiveBufferBytes = -1 }, "Network.ReceiveBufferBytes", "receive.buffer.bytes", "-1", "1 to 1073741824 bytes"},
+		"send buffer":        {func(c *sluice.Config) { c.Network.SendBufferBytes = -1 }, "Network.SendBufferBytes", "send.buffer.bytes", "-1", "1 to 1073741824 bytes"},
+		"request timeout":    {func(c *sluice.Config) { c.Network.RequestTimeout = 1 }, "Network.RequestTimeout", "request.timeout.ms", "1ns", "100ms to 15m"},
+		"backoff":            {func(c *sluice.Config) { c.Network.RetryBackoff = -1 }, "Network.RetryBackoff", "retry.backoff.ms", "-1ns", "1ms to 1h"},
+		"greatest backoff":   {func(c *sluice.Config) { c.Network.RetryBackoffMax = -1 }, "Network.RetryBackoffMax", "retry.backoff.max.ms", "-1ns", "1ms to 1h"},
+		"bytes":              {func(c *sluice.Config) { c.MaxBufferedBytes = -1 }, "MaxBufferedBytes", noName, "-1", "default, 268435456"},
+		"records":            {func(c *sluice.Config) { c.MaxBufferedRecords = -1 }, "MaxBufferedRecords", noName, "-1", "default, 500000"},
+		"data loss":          {func(c *sluice.Config) { c.OnDataLoss = 2 }, "OnDataLoss", noName, "2", "HaltPartition"},
+		"data loss below":    {func(c *sluice.Config) { c.OnDataLoss = -1 }, "OnDataLoss", noName, "-1", "GoOn"},
+		"mechanism":          {func(c *sluice.Config) { c.SASL = &sluice.SASL{Mechanism: "GSSAPI", Username: "u", Password: "p"} }, "SASL", noName, "", "GSSAPI"},
+		"no password":        {func(c *sluice.Config) { c.SASL = &sluice.SASL{Mechanism: "PLAIN", Username: "u"} }, "SASL", noName, "", "password"},
+		"no username":        {func(c *sluice.Config) { c.SASL = &sluice.SASL{Mechanism: "PLAIN", Password: "p"} }, "SASL", noName, "", "username"},
+		"an engine's option": {func(c *sluice.Config) { c.ClientOptions = []kgo.Opt{kgo.ConsumerGroup("x")} }, "ClientOptions", noName, "", "kgo.ConsumerGroup"},
+		"a TLS option":       {func(c *sluice.Config) { c.ClientOptions = []kgo.Opt{kgo.DialTLSConfig(new(tls.Config))} }, "ClientOptions", noName, "", "give TLS"},
+		"a dial timeout":     {func(c *sluice.Config) { c.ClientOptions = []kgo.Opt{kgo.DialTimeout(1)} }, "ClientOptions", noName, "", "Network.DialTimeout"},
+		"a dialer beside TLS": {
+			func(c *sluice.Config) {
+				c.ClientOptions, c.TLS = []kgo.Opt{kgo.Dialer((&net.Dialer{}).DialContext)}, new(tls.Config)
+			}, "ClientOptions", noName, "", "without TLS",
+		},
+
+		// What contradicts itself.
+		"a heartbeat above a third of the session": {
+			func(c *sluice.Config) { c.SessionTimeout, c.HeartbeatInterval = 10*time.Second, 3334*time.Millisecond },
+			"HeartbeatInterval", "heartbeat.interval.ms", "3.334s", "SessionTimeout (session.timeout.ms), 10s: one or two lost heartbeats would end the membership; give at most 3.333s",
+		},
+		"a heartbeat above a third of the default": {
+			func(c *sluice.Config) { c.HeartbeatInterval = 16 * time.Second }, "HeartbeatInterval", "heartbeat.interval.ms", "16s", "give at most 15s",
+		},
+		"drain too long": {
+			func(c *sluice.Config) { c.DrainTimeout = 50 * time.Second }, "RebalanceTimeout", "max.poll.interval.ms", "1m", "not above 1m, which a revoke may take (the larger of DrainTimeout 50s",
+		},
 		"rebalance as long as a drain and a commit": {
-			func(c *sluice.Config) { c.RebalanceTimeout = 30 * time.Second }, "RebalanceTimeout", "CommitTimeout 10s",
+			func(c *sluice.Config) { c.RebalanceTimeout = 30 * time.Second }, "RebalanceTimeout", "max.poll.interval.ms", "30s", "CommitTimeout 10s",
 		},
 		"a commit longer than the drain": {
-			func(c *sluice.Config) { c.DrainTimeout, c.RebalanceTimeout = time.Second, 20*time.Second }, "RebalanceTimeout", "not above 20s",
+			func(c *sluice.Config) { c.DrainTimeout, c.RebalanceTimeout = time.Second, 20*time.Second },
+			"RebalanceTimeout", "max.poll.interval.ms", "20s", "not above 20s",
 		},
-		"bytes":           {func(c *sluice.Config) { c.MaxBufferedBytes = -1 }, "MaxBufferedBytes", "negative"},
-		"records":         {func(c *sluice.Config) { c.MaxBufferedRecords = -1 }, "MaxBufferedRecords", "negative"},
-		"data loss":       {func(c *sluice.Config) { c.OnDataLoss = 2 }, "OnDataLoss", "HaltPartition"},
-		"data loss below": {func(c *sluice.Config) { c.OnDataLoss = -1 }, "OnDataLoss", "GoOn"},
-		"mechanism":       {func(c *sluice.Config) { c.SASL = &sluice.SASL{Mechanism: "GSSAPI", Username: "u", Password: "p"} }, "SASL", "GSSAPI"},
-		"no password":     {func(c *sluice.Config) { c.SASL = &sluice.SASL{Mechanism: "PLAIN", Username: "u"} }, "SASL", "password"},
-		"no username":     {func(c *sluice.Config) { c.SASL = &sluice.SASL{Mechanism: "PLAIN", Password: "p"} }, "SASL", "username"},
-		"client options":  {func(c *sluice.Config) { c.ClientOptions = []kgo.Opt{kgo.ConsumerGroup("x")} }, "ClientOptions", "kgo.ConsumerGroup"},
+		"an answer below a partition's share": {
+			func(c *sluice.Config) { c.Fetch.MaxBytes, c.Fetch.MaxPartitionBytes = 1000, 1001 },
+			"Fetch.MaxBytes", "fetch.max.bytes", "1000", "below Fetch.MaxPartitionBytes (max.partition.fetch.bytes), 1001",
+		},
+		"a partition's share above the default": {
+			func(c *sluice.Config) { c.Fetch.MaxPartitionBytes = 51 << 20 }, "Fetch.MaxBytes", "fetch.max.bytes", "52428800", "raise it",
+		},
+		"a wait for more than an answer holds": {
+			func(c *sluice.Config) { c.Fetch.MinBytes, c.Fetch.MaxBytes = 2000, 1999 }, "Fetch.MinBytes", "fetch.min.bytes", "2000", "always wait",
+		},
+		"a wait as long as a request": {
+			func(c *sluice.Config) { c.Fetch.MaxWait, c.Network.RequestTimeout = time.Second, time.Second },
+			"Fetch.MaxWait", "fetch.max.wait.ms", "1s", "not below Network.RequestTimeout (request.timeout.ms), 1s",
+		},
+		"a backoff above the greatest": {
+			func(c *sluice.Config) {
+				c.Network.RetryBackoff, c.Network.RetryBackoffMax = time.Second, 999*time.Millisecond
+			},
+			"Network.RetryBackoffMax", "retry.backoff.max.ms", "999ms", "below Network.RetryBackoff (retry.backoff.ms), 1s",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := goodConfig()
 			c.spoil(&cfg)
-			app, err := sluice.New(cfg)
-			if err == nil || app != nil {
-				t.Fatal("accepted")
-			}
-			if !errors.Is(err, sluice.ErrConfig) {
-				t.Fatalf("no ErrConfig: %v", err)
-			}
-			for _, m := range mistakes(err) { // of one field, here
-				if rest, ok := strings.CutPrefix(m, "invalid configuration: "); !ok || !strings.HasPrefix(rest, c.field) &&
-					!strings.Contains(rest, ", "+c.field+":") {
-					t.Fatalf("%q names no %q", m, c.field)
-				}
-			}
-			if !strings.Contains(err.Error(), c.says) {
-				t.Fatalf("%q does not say %q", err, c.says)
+			got := onlyMistake(t, cfg)
+			want := sluice.ConfigError{Field: c.field, Property: c.property, Value: c.value, Problem: got.Problem}
+			if *got != want || !strings.Contains(got.Problem, c.says) {
+				t.Fatalf("%+v,\nwant %+v and %q", *got, want, c.says)
 			}
 		})
 	}
@@ -78,20 +144,22 @@ func TestConfigNamesTheFieldOfAMistake(t *testing.T) {
 
 func TestConfigTellsEveryMistakeAtOnce(t *testing.T) {
 	_, err := sluice.New(sluice.Config{
-		Brokers: []string{""}, CommitTimeout: -1, DrainTimeout: -1, RebalanceTimeout: -1, SessionTimeout: -1,
+		Brokers: []string{""}, CommitTimeout: -1, DrainTimeout: -1, RebalanceTimeout: -1, SessionTimeout: -1, HeartbeatInterval: time.Hour,
 		MaxBufferedBytes: -1, OnDataLoss: 7, SASL: &sluice.SASL{Mechanism: "NTLM", Username: "u", Password: "hunter2"},
-		ClientOptions: []kgo.Opt{kgo.ClientID("mine"), kgo.DisableAutoCommit()},
+		Fetch: sluice.Fetch{MaxBytes: 10, MinBytes: 11}, ClientOptions: []kgo.Opt{kgo.ClientID("mine"), kgo.DisableAutoCommit()},
 	})
-	if err == nil {
-		t.Fatal("accepted")
+	var fields []string
+	for _, e := range configErrors(err) {
+		fields = append(fields, e.Field)
 	}
-	for _, field := range []string{
-		"Brokers[0]", "Group", "CommitTimeout", "DrainTimeout", "RebalanceTimeout", "SessionTimeout", "MaxBufferedBytes", "OnDataLoss",
-		"SASL", "ClientOptions",
-	} {
-		if !slices.ContainsFunc(mistakes(err), func(m string) bool { return strings.HasPrefix(m, "invalid configuration: "+field) }) {
-			t.Errorf("%s is not named in:\n%v", field, err)
-		}
+	slices.Sort(fields)
+	// HeartbeatInterval is not among them: what it contradicts, SessionTimeout, is wrong itself.
+	want := []string{
+		"Brokers[0]", "ClientOptions", "CommitTimeout", "DrainTimeout", "Fetch.MinBytes", "Group", "MaxBufferedBytes", "OnDataLoss",
+		"RebalanceTimeout", "SASL", "SessionTimeout",
+	}
+	if !slices.Equal(fields, want) {
+		t.Errorf("%v,\nwant %v", fields, want)
 	}
 	if strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("the password is told: %v", err)
@@ -99,40 +167,142 @@ func TestConfigTellsEveryMistakeAtOnce(t *testing.T) {
 }
 
 func TestConfigDefaults(t *testing.T) {
-	c, err := goodConfig().WithDefaults()
+	got, err := goodConfig().WithDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, ok := range map[string]bool{
-		"ClientID":           c.ClientID == "sluice",
-		"CommitTimeout":      c.CommitTimeout == 10*time.Second,
-		"DrainTimeout":       c.DrainTimeout == 20*time.Second,
-		"Logger":             c.Logger == slog.Default(),
-		"MaxBufferedBytes":   c.MaxBufferedBytes == 256<<20,
-		"MaxBufferedRecords": c.MaxBufferedRecords == 500_000,
-		"OnDataLoss":         c.OnDataLoss == sluice.GoOn,
-		"ReadUncommitted":    !c.ReadUncommitted,
-		"RebalanceTimeout":   c.RebalanceTimeout == time.Minute,
-		"SASL":               c.SASL == nil,
-		"SessionTimeout":     c.SessionTimeout == 45*time.Second,
-		"Start":              c.Start == sluice.Earliest(),
-		"TLS":                c.TLS == nil,
-	} {
-		if !ok {
-			t.Errorf("%s has another default: %+v", what, c)
-		}
+	want := sluice.Config{
+		Brokers: []string{"localhost:9092"}, Group: "g", Assignors: []sluice.Assignor{sluice.CooperativeSticky}, ClientID: "sluice",
+		CommitTimeout: 10 * time.Second, DrainTimeout: 20 * time.Second,
+		Fetch:             sluice.Fetch{MaxBytes: 50 << 20, MaxPartitionBytes: 1 << 20, MaxWait: 500 * time.Millisecond, MinBytes: 1},
+		HeartbeatInterval: 3 * time.Second, Logger: slog.Default(), MaxBufferedBytes: 256 << 20, MaxBufferedRecords: 500_000,
+		Network: sluice.Network{
+			DialTimeout: 10 * time.Second, IdleTimeout: 9 * time.Minute, KeepAlive: 15 * time.Second, MetadataMaxAge: time.Minute,
+			RequestTimeout: 30 * time.Second, RetryBackoff: 20 * time.Millisecond, RetryBackoffMax: 2500 * time.Millisecond,
+		},
+		RebalanceTimeout: time.Minute, SessionTimeout: 45 * time.Second, Start: sluice.Earliest(),
 	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v,\nwant %+v", got, want)
+	}
+}
+
+func TestWhatIsGivenIsNotChanged(t *testing.T) {
 	own := sluice.Config{
-		Brokers: []string{"b:1"}, Group: "g", ClientID: "me", CommitTimeout: time.Second, DrainTimeout: 2 * time.Second,
-		MaxBufferedBytes: 3, MaxBufferedRecords: 4, RebalanceTimeout: 5 * time.Second, SessionTimeout: 6 * time.Second,
-		Logger: slog.New(slog.DiscardHandler), OnDataLoss: sluice.HaltPartition, ReadUncommitted: true, Start: sluice.Latest(),
+		Brokers: []string{"b:1"}, Group: "g", Assignors: []sluice.Assignor{sluice.Range, sluice.Sticky}, ClientID: "me",
+		CommitTimeout: time.Second, DrainTimeout: 2 * time.Second,
+		Fetch:             sluice.Fetch{MaxBytes: 7, MaxPartitionBytes: 6, MaxWait: time.Second, MinBytes: 5},
+		HeartbeatInterval: time.Second, InstanceID: "i", Logger: slog.New(slog.DiscardHandler), MaxBufferedBytes: 3, MaxBufferedRecords: 4,
+		Network: sluice.Network{
+			DialTimeout: time.Second, IdleTimeout: 2 * time.Second, KeepAlive: -1, MetadataMaxAge: 3 * time.Second, ReceiveBufferBytes: 1,
+			SendBufferBytes: 2, RequestTimeout: 4 * time.Second, RetryBackoff: 5 * time.Second, RetryBackoffMax: 6 * time.Second,
+		},
+		OnDataLoss: sluice.HaltPartition, Rack: "r", ReadUncommitted: true, RebalanceTimeout: 5 * time.Second, SessionTimeout: 6 * time.Second,
+		Start: sluice.Latest(),
 	}
 	got, err := own.WithDefaults()
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || !reflect.DeepEqual(got, own) {
+		t.Fatalf("%+v, %v,\nwant %+v", got, err, own)
 	}
-	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", own) {
-		t.Fatalf("what was given was changed:\n%+v\n%+v", got, own)
+}
+
+func TestWhatIsNotGivenFollows(t *testing.T) {
+	for name, c := range map[string]struct {
+		give func(*sluice.Config)
+		ok   func(sluice.Config) bool
+	}{
+		"heartbeat follows a short session": {
+			func(c *sluice.Config) { c.SessionTimeout = 6 * time.Second }, func(c sluice.Config) bool { return c.HeartbeatInterval == 2*time.Second },
+		},
+		"heartbeat is at most 3 s": {
+			func(c *sluice.Config) { c.SessionTimeout = time.Hour }, func(c sluice.Config) bool { return c.HeartbeatInterval == 3*time.Second },
+		},
+		"a partition's share follows a small answer": {
+			func(c *sluice.Config) { c.Fetch.MaxBytes = 1000 }, func(c sluice.Config) bool { return c.Fetch.MaxPartitionBytes == 1000 },
+		},
+		"the greatest backoff follows a great one": {
+			func(c *sluice.Config) { c.Network.RetryBackoff = time.Minute }, func(c sluice.Config) bool { return c.Network.RetryBackoffMax == time.Minute },
+		},
+	} {
+		cfg := goodConfig()
+		c.give(&cfg)
+		if got, err := cfg.WithDefaults(); err != nil || !c.ok(got) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+// What New accepts, the client accepts: kgo's own words about a configuration are never seen.
+func TestTheClientAcceptsWhatNewDoes(t *testing.T) {
+	validate := func(cfg sluice.Config) error {
+		return kgo.ValidateOpts(append(cfg.ClientOptionsOf(), kgo.ConsumerGroup("g"))...)
+	}
+	extremes := 0
+	for field, set := range sluice.Extremes() {
+		cfg := goodConfig()
+		cfg.DrainTimeout, cfg.CommitTimeout = time.Millisecond, time.Millisecond // below any RebalanceTimeout
+		set(&cfg)
+		full, err := cfg.WithDefaults()
+		if err != nil { // it contradicts the default of another field
+			t.Logf("%s: %v", field, err)
+			continue
+		}
+		extremes++
+		if err := validate(full); err != nil {
+			t.Errorf("%s: %v: %+v", field, err, full)
+		}
+	}
+	if extremes < 25 {
+		t.Errorf("only %d extremes were accepted", extremes)
+	}
+
+	durations := []time.Duration{
+		-1, 1, time.Millisecond, 10 * time.Millisecond, 99 * time.Millisecond, 100 * time.Millisecond, time.Second, 10 * time.Second,
+		time.Minute, 15 * time.Minute, time.Hour, 1000 * time.Hour,
+	}
+	sizes := []int32{-1, 1, 511, 512, 1 << 10, 1 << 20, 100 << 20, 1 << 30, 1<<30 + 1}
+	accepted := 0
+	rapid.Check(t, func(t *rapid.T) {
+		duration := func(name string, d *time.Duration) {
+			if rapid.IntRange(0, 7).Draw(t, name+" given") == 7 {
+				*d = rapid.SampledFrom(durations).Draw(t, name)
+			}
+		}
+		size := func(name string, n *int32) {
+			if rapid.IntRange(0, 7).Draw(t, name+" given") == 7 {
+				*n = rapid.SampledFrom(sizes).Draw(t, name)
+			}
+		}
+		cfg := sluice.Config{
+			Brokers: []string{rapid.SampledFrom([]string{"a:1", "a", "[::1]", "[::1]:9092", "::1", "a:x", "[a]]"}).Draw(t, "broker")}, Group: "g",
+			ClientID:   strings.Repeat("c", rapid.SampledFrom([]int{0, 1, 256, 257}).Draw(t, "client id")),
+			InstanceID: strings.Repeat("i", rapid.SampledFrom([]int{0, 1, 249, 250}).Draw(t, "instance")),
+			Rack:       strings.Repeat("r", rapid.SampledFrom([]int{0, 1, 512, 513}).Draw(t, "rack")),
+		}
+		duration("session", &cfg.SessionTimeout)
+		duration("heartbeat", &cfg.HeartbeatInterval)
+		duration("rebalance", &cfg.RebalanceTimeout)
+		duration("wait", &cfg.Fetch.MaxWait)
+		duration("idle", &cfg.Network.IdleTimeout)
+		duration("age", &cfg.Network.MetadataMaxAge)
+		duration("request", &cfg.Network.RequestTimeout)
+		duration("backoff", &cfg.Network.RetryBackoff)
+		duration("backoff max", &cfg.Network.RetryBackoffMax)
+		duration("keep-alive", &cfg.Network.KeepAlive)
+		size("max bytes", &cfg.Fetch.MaxBytes)
+		size("partition bytes", &cfg.Fetch.MaxPartitionBytes)
+		size("min bytes", &cfg.Fetch.MinBytes)
+		full, err := cfg.WithDefaults()
+		if err != nil {
+			return
+		}
+		accepted++
+		if err := validate(full); err != nil {
+			t.Fatalf("%v: %+v", err, full)
+		}
+	})
+	if accepted < 5 {
+		t.Errorf("only %d were accepted", accepted)
 	}
 }
 

@@ -1,7 +1,11 @@
 package sluice
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -19,6 +23,17 @@ type DeadLetter struct {
 
 	// Headers says whose names the added headers have. Zero: NativeHeaders.
 	Headers DeadLetterHeaders
+}
+
+func (d DeadLetter) withDefaults(bad *mistakes) DeadLetter {
+	if d.Topic == "" {
+		bad.add("Policy.OnFailure", "", "DeadLetter.Topic is empty; name the topic that failed records are copied to")
+	}
+	d.Headers = cmp.Or(d.Headers, NativeHeaders)
+	if _, ok := headerSets[d.Headers]; !ok {
+		bad.add("Policy.OnFailure", string(d.Headers), fmt.Sprintf("DeadLetter.Headers is none of %v", slices.Sorted(maps.Keys(headerSets))))
+	}
+	return d
 }
 
 // deadLetter writes copies to d's topic.

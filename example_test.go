@@ -173,8 +173,8 @@ sasl.jaas.config  = org.apache.kafka.common.security.scram.ScramLoginModule requ
 	fmt.Println(err)
 	// Output:
 	// [broker-1:9093 broker-2:9093] SCRAM-SHA-512 as "billing" true <nil>
-	// invalid configuration: line 1: bootstrap.server: not known; did you mean bootstrap.servers?
-	// line 2: session.timeout.ms: "45s" is not a positive number of milliseconds
+	// line 1: bootstrap.server: not known; did you mean bootstrap.servers?
+	// line 2: session.timeout.ms (SessionTimeout): "45s": accepted are whole numbers from 100 to 2147483647, in milliseconds
 }
 
 func ExampleProducer() {

@@ -17,7 +17,11 @@ var OwnedOptions = owned
 func (c Config) WithDefaults() (Config, error) { return c.withDefaults() }
 
 // WithDefaults is what Add makes of a policy.
-func (p Policy) WithDefaults() (Policy, error) { return p.withDefaults() }
+func (p Policy) WithDefaults() (Policy, error) {
+	var bad mistakes
+	p = p.withDefaults(&bad)
+	return p, bad.err()
+}
 
 // Delay is the wait after some failures.
 func (r Retry) Delay(failures int) time.Duration { return r.delay(failures) }

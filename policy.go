@@ -1,11 +1,10 @@
 package sluice
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
+	"strconv"
 	"time"
 )
 
@@ -142,63 +141,62 @@ const (
 	minCommitInterval = 10 * time.Millisecond
 )
 
-// withDefaults fills in what is zero and returns every mistake at once.
-func (p Policy) withDefaults() (Policy, error) {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+// withDefaults fills in what is zero, and notes every mistake.
+func (p Policy) withDefaults(bad *mistakes) Policy {
 	if p.Ordering < ByPartition || p.Ordering > Unordered {
-		bad("Policy.Ordering: %d is none of ByPartition, ByKey and Unordered", int(p.Ordering))
+		bad.add("Policy.Ordering", strconv.Itoa(int(p.Ordering)), "none of ByPartition, ByKey and Unordered")
 	}
-	switch {
-	case p.Workers < 0:
-		bad("Policy.Workers: %d is negative; give the number of handlers that may run at once, or 0 for %d", p.Workers, defaultWorkers)
-	case p.Workers == 0:
-		p.Workers = defaultWorkers
+	if p.Workers < 0 {
+		bad.add("Policy.Workers", strconv.Itoa(p.Workers), fmt.Sprintf("negative; give the number of handlers that may run at once, or 0 for %d", defaultWorkers))
 	}
-	if p.Retry.MaxAttempts < 0 {
-		bad("Policy.Retry.MaxAttempts: %d is negative; 0 retries for ever", p.Retry.MaxAttempts)
-	}
-	if p.Retry.Backoff < 0 || p.Retry.MaxBackoff < 0 {
-		bad("Policy.Retry: a negative backoff")
-	}
-	if p.Retry.Backoff == 0 {
-		p.Retry.Backoff = defaultBackoff
-	}
-	if p.Retry.MaxBackoff == 0 {
-		p.Retry.MaxBackoff = max(defaultMaxBackoff, p.Retry.Backoff)
-	}
-	if p.Retry.MaxBackoff < p.Retry.Backoff {
-		bad("Policy.Retry.MaxBackoff: %v is below Backoff, %v", p.Retry.MaxBackoff, p.Retry.Backoff)
-	}
+	p.Workers = cmp.Or(p.Workers, defaultWorkers)
+	p.Retry = p.Retry.withDefaults(bad)
 	if p.Retry.MaxAttempts > 0 && p.OnFailure == nil {
-		bad("Policy.OnFailure: Retry.MaxAttempts is %d, so say what becomes of a record that failed so often: DeadLetter, Drop or Halt",
-			p.Retry.MaxAttempts)
+		bad.add("Policy.OnFailure", "", fmt.Sprintf(
+			"Retry.MaxAttempts is %d, so say what becomes of a record that failed so often: DeadLetter, Drop or Halt", p.Retry.MaxAttempts))
 	}
 	if d, ok := p.OnFailure.(DeadLetter); ok {
-		if d.Topic == "" {
-			bad("Policy.OnFailure: DeadLetter.Topic is empty; name the topic that failed records are copied to")
-		}
-		if d.Headers == "" {
-			d.Headers = NativeHeaders
-			p.OnFailure = d
-		}
-		if _, ok := headerSets[d.Headers]; !ok {
-			bad("Policy.OnFailure: DeadLetter.Headers: %q is none of %v", d.Headers, slices.Sorted(maps.Keys(headerSets)))
-		}
+		p.OnFailure = d.withDefaults(bad)
 	}
-	if p.Commit == (Commit{}) {
-		p.Commit = Every(defaultCommit)
-	}
-	if p.Commit.records < 0 || p.Commit.interval < 0 || (p.Commit.interval > 0 && p.Commit.interval < minCommitInterval) {
-		bad("Policy.Commit: an interval is at least %v, a count is at least 1", minCommitInterval)
-	}
+	p.Commit = p.Commit.withDefaults(bad)
 	if _, ok := p.OnFailure.(Halt); ok && p.Commit.before {
-		bad("Policy.OnFailure: Halt keeps a failed record for a person, but with BeforeHandle it is committed already; use DeadLetter or Drop")
+		bad.add("Policy.OnFailure", "Halt", "it keeps a failed record for a person, but with BeforeHandle it is committed already; use DeadLetter or Drop")
 	}
 	for i, m := range p.Middleware {
 		if m == nil {
-			bad("Policy.Middleware[%d]: nil", i)
+			bad.add(fmt.Sprintf("Policy.Middleware[%d]", i), "", "nil; leave it out")
 		}
 	}
-	return p, errors.Join(errs...)
+	return p
+}
+
+func (r Retry) withDefaults(bad *mistakes) Retry {
+	if r.MaxAttempts < 0 {
+		bad.add("Policy.Retry.MaxAttempts", strconv.Itoa(r.MaxAttempts), "negative; give a number of attempts, or 0 to retry for ever")
+	}
+	if r.Backoff < 0 {
+		bad.add("Policy.Retry.Backoff", r.Backoff.String(), fmt.Sprintf("negative; give a wait, or 0 for %v", defaultBackoff))
+	}
+	if r.MaxBackoff < 0 {
+		bad.add("Policy.Retry.MaxBackoff", r.MaxBackoff.String(), fmt.Sprintf("negative; give a wait, or 0 for %v", defaultMaxBackoff))
+	}
+	r.Backoff = cmp.Or(r.Backoff, defaultBackoff)
+	r.MaxBackoff = cmp.Or(r.MaxBackoff, max(defaultMaxBackoff, r.Backoff))
+	if r.MaxBackoff < r.Backoff {
+		bad.add("Policy.Retry.MaxBackoff", r.MaxBackoff.String(), fmt.Sprintf("below Backoff, %v; raise it, or lower Backoff", r.Backoff), "Policy.Retry.Backoff")
+	}
+	return r
+}
+
+func (c Commit) withDefaults(bad *mistakes) Commit {
+	if c == (Commit{}) {
+		return Every(defaultCommit)
+	}
+	if c.interval < 0 || c.interval > 0 && c.interval < minCommitInterval {
+		bad.add("Policy.Commit", c.interval.String(), fmt.Sprintf("an interval is at least %v; for less, EachRecord commits after every record", minCommitInterval))
+	}
+	if c.records < 0 {
+		bad.add("Policy.Commit", strconv.Itoa(c.records), "a count is at least 1")
+	}
+	return c
 }

@@ -81,10 +81,10 @@ func TestPolicyNamesTheFieldOfAMistake(t *testing.T) {
 		policy sluice.Policy
 		field  string
 	}{
-		"ordering":            {sluice.Policy{Ordering: 3}, "Policy.Ordering: 3"},
-		"ordering below":      {sluice.Policy{Ordering: -1}, "Policy.Ordering: -1"},
-		"workers":             {sluice.Policy{Workers: -1}, "Policy.Workers: -1"},
-		"attempts":            {sluice.Policy{Retry: sluice.Retry{MaxAttempts: -1}}, "Policy.Retry.MaxAttempts: -1"},
+		"ordering":            {sluice.Policy{Ordering: 3}, `Policy.Ordering: "3"`},
+		"ordering below":      {sluice.Policy{Ordering: -1}, `Policy.Ordering: "-1"`},
+		"workers":             {sluice.Policy{Workers: -1}, `Policy.Workers: "-1"`},
+		"attempts":            {sluice.Policy{Retry: sluice.Retry{MaxAttempts: -1}}, `Policy.Retry.MaxAttempts: "-1"`},
 		"backoff":             {sluice.Policy{Retry: sluice.Retry{Backoff: -1}}, "Policy.Retry"},
 		"max backoff":         {sluice.Policy{Retry: sluice.Retry{MaxBackoff: -1}}, "Policy.Retry"},
 		"max below backoff":   {sluice.Policy{Retry: sluice.Retry{Backoff: 2, MaxBackoff: 1}}, "Policy.Retry.MaxBackoff"},

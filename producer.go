@@ -2,140 +2,156 @@ package sluice
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// ProducerConfig is what a Producer needs to know. Brokers is required.
-type ProducerConfig struct {
-	Brokers       []string
-	ClientID      string    // zero: "sluice"
-	ClientOptions []kgo.Opt // given to the client as they are
-
-	// DeliveryTimeout is how long a record may wait to be sent. Zero: 30 s. One that was sent is waited for until the broker's
-	// answer or its connection's end, as only that tells whether it was written.
-	DeliveryTimeout time.Duration
-
-	SASL *SASL
-	TLS  *tls.Config
-}
-
 // Producer writes records: idempotent, acknowledged by all in-sync replicas, in order within a partition also across
-// retries. Close it.
+// retries. All its methods may be called at the same time, and from callbacks. Close it.
+//
+// A record belongs to the producer until its outcome is known: it may be read, but must not be changed, nor what its key,
+// value and headers point to. When it was acknowledged, Partition, Offset and Timestamp are set; nothing else ever is.
+// A nil Value is a tombstone, a nil Key is no key.
 type Producer struct {
-	client  *kgo.Client
-	brokers []string
-	timeout time.Duration
+	outbox *outbox
+	cfg    ProducerConfig
 }
 
-const defaultDeliveryTimeout = 30 * time.Second
-
-// Producer returns the configuration of a producer for the same brokers.
-func (c Config) Producer() ProducerConfig {
-	return ProducerConfig{
-		Brokers: c.Brokers, ClientID: c.ClientID, ClientOptions: c.ClientOptions, SASL: c.SASL, TLS: c.TLS,
-		DeliveryTimeout: deadLetterTimeout,
-	}
-}
-
-// NewProducer makes a producer. It does no I/O: see Ping.
+// NewProducer makes a producer. It does no I/O: see Ping. Its error joins a *ConfigError for each mistake.
 func NewProducer(cfg ProducerConfig) (*Producer, error) {
-	if len(cfg.Brokers) == 0 {
-		return nil, fmt.Errorf("%w: Brokers: give at least one host:port", ErrConfig)
+	if err := cfg.withDefaults(); err != nil {
+		return nil, err
 	}
-	if cfg.DeliveryTimeout < 0 {
-		return nil, fmt.Errorf("%w: DeliveryTimeout: %v is negative", ErrConfig, cfg.DeliveryTimeout)
+	o := &outbox{
+		base:      context.Background(), //nolint:forbidigo // what was enqueued outlives the context that it came with
+		lingering: cfg.BatchRecords,
+		linger:    cfg.Linger > 0,
+		manual:    cfg.Partitioner == ManualPartition,
+		max:       cfg.MaxBufferedBytes,
+		sizes:     cfg.recordLimits(),
+		timeout:   cfg.DeliveryTimeout,
+		traced:    optionNamed(cfg.ClientOptions, "WithHooks") != "",
+		missing:   map[string]struct{}{},
+		retired:   map[*slot]struct{}{},
+		topics:    map[string]struct{}{},
+		watches:   map[<-chan struct{}]*watch{},
 	}
-	if cfg.SASL != nil {
-		if _, err := cfg.SASL.mechanism(); err != nil {
-			return nil, fmt.Errorf("%w: SASL: %w", ErrConfig, err)
-		}
-	}
-	if cfg.DeliveryTimeout == 0 {
-		cfg.DeliveryTimeout = defaultDeliveryTimeout
-	}
-	common := Config{Brokers: cfg.Brokers, ClientID: cfg.ClientID, ClientOptions: cfg.ClientOptions, SASL: cfg.SASL, TLS: cfg.TLS}
-	opts := append(common.connectOptions(),
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerLinger(0), // batches form by themselves while one is under way
-	)
-	cl, err := kgo.NewClient(opts...)
+	o.open, o.end = context.WithCancel(o.base)
+	var err error
+	o.client, err = kgo.NewClient(append(cfg.produceOptions(), kgo.WithHooks(connectHook{o}))...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		o.end()
+		return nil, &ConfigError{Field: "ClientOptions", Problem: err.Error()}
 	}
-	return &Producer{client: cl, brokers: cfg.Brokers, timeout: cfg.DeliveryTimeout}, nil
+	return &Producer{outbox: o, cfg: cfg}, nil
 }
 
 // Ping asks the brokers for an answer. Without it, wrong credentials show only as records that time out.
-func (p *Producer) Ping(ctx context.Context) error { return ping(ctx, p.client, p.brokers) }
-
-// ProduceError says which record was not acknowledged, and why.
-type ProduceError struct {
-	Index  int // among the records of the call
-	Record *kgo.Record
-	Err    error
+func (p *Producer) Ping(ctx context.Context) error {
+	// Not with the producer's own client, which takes a connection that ends at once for a broker that restarts.
+	client, err := kgo.NewClient(p.cfg.connectOptions()...)
+	if err != nil {
+		return &ConfigError{Field: "ClientOptions", Problem: err.Error()}
+	}
+	defer client.Close()
+	return ping(ctx, client, p.cfg.Brokers)
 }
 
-func (e *ProduceError) Error() string {
-	return fmt.Sprintf("record %d of the call, for topic %s: %v", e.Index, e.Record.Topic, e.Err)
-}
-
-// Unwrap returns why.
-func (e *ProduceError) Unwrap() error { return e.Err }
-
-// Send writes records and waits for their acknowledgements. Its error joins a *ProduceError for each that failed.
+// Send writes records and waits for their acknowledgements. Its error joins a *ProduceError for each that failed; the others
+// were written. When ctx ends first, those without an acknowledgement fail, and may still be written.
 func (p *Producer) Send(ctx context.Context, rs ...*kgo.Record) error {
-	ctx, cancel := p.deadline(ctx)
-	defer cancel()
-	var errs []error
-	index := make(map[*kgo.Record]int, len(rs))
+	return p.sendEach(ctx, rs, nil)
+}
+
+// sendEach sends records but those that have an error already.
+func (p *Producer) sendEach(ctx context.Context, rs []*kgo.Record, bad []error) error {
+	if len(rs) == 0 {
+		return nil
+	}
+	c := &call{left: len(rs), done: make(chan struct{})}
 	for i, r := range rs {
-		index[r] = i
-	}
-	for _, res := range p.client.ProduceSync(ctx, rs...) {
-		if res.Err != nil {
-			errs = append(errs, &ProduceError{Index: index[res.Record], Record: res.Record, Err: res.Err})
+		var err error
+		if bad != nil {
+			err = bad[i]
 		}
+		p.outbox.send(ctx, r, err, nil, c, i)
 	}
-	return errors.Join(errs...)
+	<-c.done
+	return c.err()
 }
 
-// Enqueue writes a record in the background; done is called once, with nil when it was acknowledged. It waits only while
-// the client's buffer is full, for as long as ctx allows.
+// Enqueue writes a record in the background, and done is called once: with nil when it was acknowledged, else with a
+// *ProduceError. It waits only while the buffer is full, for as long as ctx allows, and at most DeliveryTimeout. When ctx ends
+// before the acknowledgement, the record fails at once, and may still be written; one that is to be written whatever happens
+// to its caller goes with context.WithoutCancel.
+//
+// Callbacks run one after the other, those of a partition in the order of its records. They may use the producer: Enqueue does
+// not wait for room there. Until one returns, its record takes room, and no other runs. One that panics ends the program. With a
+// nil done, failures are told by the next Flush or Close.
 func (p *Producer) Enqueue(ctx context.Context, r *kgo.Record, done func(*kgo.Record, error)) {
-	ctx, cancel := p.deadline(ctx)
-	p.client.Produce(ctx, r, func(r *kgo.Record, err error) {
-		cancel()
-		done(r, err)
-	})
+	p.outbox.send(ctx, r, nil, done, nil, -1)
 }
 
-// deadline is the delivery timeout as a context. kgo's own RecordDeliveryTimeout counts from the record's timestamp, which is
-// old where a record is a copy: it would never be written.
-func (p *Producer) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, p.timeout, errDeliveryTimeout)
-}
-
-var errDeliveryTimeout = errors.New("not acknowledged within the delivery timeout; it may still have been written")
-
-// Flush waits until everything enqueued was acknowledged or has failed.
+// Flush waits until everything enqueued before was acknowledged or has failed, and its callbacks have returned. Called from a
+// callback, it does not wait for callbacks. Its error says how many records have no outcome yet when ctx ends, and tells failures
+// of records without a callback.
 func (p *Producer) Flush(ctx context.Context) error {
-	if err := p.client.Flush(ctx); err != nil {
-		return fmt.Errorf("flush: %d records were not acknowledged: %w", p.client.BufferedProduceRecords(), err)
+	n, err := p.outbox.flush(ctx)
+	if n > 0 {
+		err = fmt.Errorf("%d records were not acknowledged: %w", n, err)
+	}
+	if err = errors.Join(err, p.outbox.teller.unseenFailures()); err != nil {
+		return fmt.Errorf("flush: %w", err)
 	}
 	return nil
 }
 
-// Close flushes, then closes the client. Records that are not acknowledged when ctx ends fail.
+// closeGrace is how long Close waits, beyond its context, for the callbacks of what it gave up.
+const closeGrace = time.Second
+
+// Close refuses further records with ErrClosed, flushes, and closes the client. Records that have no outcome when ctx ends fail
+// with ErrClosed, and may have been written. Only then is its error not nil, save for failures of records without a callback.
 func (p *Producer) Close(ctx context.Context) error {
+	p.outbox.shut()
 	err := p.Flush(ctx)
-	p.client.Close()
+	p.outbox.close()
+	if ctx.Err() != nil {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+		defer cancel()
+		_, _ = p.outbox.flush(grace) // what it would say is in err
+	}
 	return err
 }
 
 // abandon closes the client at once; what is under way fails.
-func (p *Producer) abandon() { p.client.Close() }
+func (p *Producer) abandon() {
+	p.outbox.shut()
+	p.outbox.close()
+}
+
+func (c *call) err() error {
+	slices.SortFunc(c.failed, func(a, b *ProduceError) int { return a.Index - b.Index })
+	errs := make([]error, len(c.failed))
+	for i, e := range c.failed {
+		errs[i] = e
+	}
+	return errors.Join(errs...)
+}
+
+// connectHook notes why connections could not be made: a record that waits for one fails without a reason of its own.
+type connectHook struct{ o *outbox }
+
+// OnBrokerConnect implements kgo.HookBrokerConnect.
+func (h connectHook) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
+		return
+	}
+	h.o.mu.Lock()
+	defer h.o.mu.Unlock()
+	h.o.trouble = err
+}

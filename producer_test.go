@@ -28,17 +28,33 @@ func newProducer(t *testing.T, cfg sluice.ProducerConfig) *sluice.Producer {
 	return p
 }
 
-func TestAProducerOfABadConfigurationIsRefused(t *testing.T) {
-	for field, cfg := range map[string]sluice.ProducerConfig{
-		"Brokers":         {},
-		"DeliveryTimeout": {Brokers: []string{"b:1"}, DeliveryTimeout: -1},
-		"linger":          {Brokers: []string{"b:1"}, ClientOptions: []kgo.Opt{kgo.MaxBufferedRecords(-5)}},
-	} {
-		p, err := sluice.NewProducer(cfg)
-		if !errors.Is(err, sluice.ErrConfig) || p != nil {
-			t.Errorf("%s: %v", field, err)
-		}
+// closeProducer is Close for a test that is about something else.
+func closeProducer(t *testing.T, p *sluice.Producer) {
+	t.Helper()
+	if err := p.Close(context.Background()); err != nil {
+		t.Errorf("Close: %v", err)
 	}
+}
+
+// failures are the records that an error of Send joins.
+func failures(t *testing.T, err error) []*sluice.ProduceError {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		t.Fatalf("not joined: %v", err)
+	}
+	var out []*sluice.ProduceError
+	for _, e := range joined.Unwrap() {
+		one, ok := errors.AsType[*sluice.ProduceError](e)
+		if !ok {
+			t.Fatalf("%T: %v", e, e)
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 func TestSendWaitsForEveryRecordAndNamesThoseThatFailed(t *testing.T) {
@@ -70,7 +86,7 @@ func TestSendWaitsForEveryRecordAndNamesThoseThatFailed(t *testing.T) {
 		if !errors.As(err, &joined) || len(joined.Unwrap()) != 2 {
 			t.Fatalf("Send: %v", err)
 		}
-		causes := map[int]error{1: kerr.MessageTooLarge, 3: kerr.TopicAuthorizationFailed}
+		causes := map[int]error{1: sluice.ErrTooLarge, 3: kerr.TopicAuthorizationFailed}
 		for _, e := range joined.Unwrap() {
 			var pe *sluice.ProduceError
 			if !errors.As(e, &pe) || !errors.Is(e, causes[pe.Index]) || !strings.Contains(e.Error(), fmt.Sprintf("record %d of the call, for topic", pe.Index)) {

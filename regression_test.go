@@ -21,67 +21,42 @@ import (
 	"github.com/sluice-go/sluice/internal/bubble"
 )
 
-func TestDropIsCommitted(t *testing.T) {
-	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
-		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
-			return sluice.Add(app, sluice.Route[string]{
-				Topics: []string{"orders"}, Decode: sluice.Text,
-				Handle: func(_ context.Context, m sluice.Message[string]) error { return sluice.Poison(errors.New("no")) },
-				Policy: sluice.Policy{OnFailure: sluice.Drop{}},
-			})
-		})
-		time.Sleep(time.Minute)
-		c.Produce("orders", 0, 0, 1, 0)
-		c.Until("dropped", func() bool { return m.app.Stats().Dropped == 1 })
-		time.Sleep(time.Minute)
-		if got := c.Committed("g", "orders", 0); got != 1 {
-			t.Errorf("committed %d a minute after the drop, want 1", got)
+// What a policy is done with is committed, though nobody else asks for a commit.
+func TestWhatItsPolicyIsDoneWithIsCommitted(t *testing.T) {
+	poison := func(context.Context, sluice.Message[string]) error { return sluice.Poison(errors.New("no")) }
+	poisonBatch := func(context.Context, sluice.Batch[string]) error { return sluice.Poison(errors.New("no")) }
+	single := func(p sluice.Policy) func(*sluice.App) error {
+		return func(app *sluice.App) error {
+			return sluice.Add(app, sluice.Route[string]{Topics: []string{"orders"}, Decode: sluice.Text, Handle: poison, Policy: p})
 		}
-		m.leave(t)
-	})
-}
-
-func TestDropInBatchIsCommitted(t *testing.T) {
-	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
-		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+	}
+	for name, add := range map[string]func(*sluice.App) error{
+		"dropped":             single(sluice.Policy{OnFailure: sluice.Drop{}}),
+		"dead-lettered, each": single(sluice.Policy{OnFailure: sluice.DeadLetter{Topic: "dlq"}, Commit: sluice.EachRecord()}),
+		"dropped of a batch": func(app *sluice.App) error {
 			return sluice.AddBatch(app, sluice.BatchRoute[string]{
-				Topics: []string{"orders"}, Decode: sluice.Text,
-				Handle: func(_ context.Context, b sluice.Batch[string]) error { return sluice.Poison(errors.New("no")) },
-				Policy: sluice.Policy{OnFailure: sluice.Drop{}},
+				Topics: []string{"orders"}, Decode: sluice.Text, Handle: poisonBatch, Policy: sluice.Policy{OnFailure: sluice.Drop{}},
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+				m := join(t, configFor(t, c, nil), add)
+				time.Sleep(time.Minute)
+				c.Produce("orders", 0, 0, 1, 0)
+				c.Until("it is done with", func() bool { return m.app.Stats().Finished == 1 })
+				time.Sleep(time.Minute)
+				if got := c.Committed("g", "orders", 0); got != 1 {
+					t.Errorf("committed %d a minute later, want 1", got)
+				}
+				m.leave(t)
 			})
 		})
-		time.Sleep(time.Minute)
-		c.Produce("orders", 0, 0, 1, 0)
-		c.Until("dropped", func() bool { return m.app.Stats().Dropped == 1 })
-		time.Sleep(time.Minute)
-		if got := c.Committed("g", "orders", 0); got != 1 {
-			t.Errorf("committed %d a minute after the drop, want 1", got)
-		}
-		m.leave(t)
-	})
-}
-
-func TestEachRecordDeadLetterIsCommitted(t *testing.T) {
-	bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
-		c.Produce("orders", 0, 0, 1, 0)
-		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
-			return sluice.Add(app, sluice.Route[string]{
-				Topics: []string{"orders"}, Decode: sluice.Text,
-				Handle: func(_ context.Context, m sluice.Message[string]) error { return sluice.Poison(errors.New("no")) },
-				Policy: sluice.Policy{OnFailure: sluice.DeadLetter{Topic: "dlq"}, Commit: sluice.EachRecord()},
-			})
-		})
-		c.Until("dead", func() bool { return m.app.Stats().DeadLettered == 1 })
-		time.Sleep(time.Minute)
-		if got := c.Committed("g", "orders", 0); got != 1 {
-			t.Errorf("committed %d a minute after the dead letter, want 1", got)
-		}
-		m.leave(t)
-	})
+	}
 }
 
 // EachRecord: the next record of the lane must not start before the commit that covers the one before was acknowledged.
-func TestEachRecordGoesOnBeforeDropIsCommitted(t *testing.T) {
+func TestEachRecordWaitsForTheCommitOfADrop(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
 		c.Produce("orders", 0, 0, 2, 0)
 		var bad atomic.Bool

@@ -1,9 +1,10 @@
 package sluice
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -54,59 +55,58 @@ type BatchRoute[V any] struct {
 
 const defaultBatchSize = 1000
 
-// Add adds a route to an app. It returns every mistake at once; an app with a bad route does not run.
+// Add adds a route to an app. It returns every mistake at once, each a *ConfigError; an app with a bad route does not run.
 func Add[V any](app *App, r Route[V]) error {
-	errs := checkRoute(r.Topics, r.Decode == nil, r.Handle == nil)
-	policy, err := r.Policy.withDefaults()
-	if err := errors.Join(append(errs, err)...); err != nil {
-		return app.refuse(fmt.Errorf("%w: Route %v: %w", ErrConfig, r.Topics, err))
+	var bad mistakes
+	checkRoute(&bad, r.Topics, r.Decode == nil, r.Handle == nil)
+	policy := r.Policy.withDefaults(&bad)
+	if err := bad.err(); err != nil {
+		return app.refuse(fmt.Errorf("Route %v: %w", r.Topics, err))
 	}
 	return app.add(addedRoute{topics: r.Topics, policy: policy, handler: recordHandler(app, r)})
 }
 
 // AddBatch adds a batch route to an app, as Add does.
 func AddBatch[V any](app *App, r BatchRoute[V]) error {
-	errs := checkRoute(r.Topics, r.Decode == nil, r.Handle == nil)
-	policy, err := r.Policy.withDefaults()
-	errs = append(errs, err)
-	if r.MaxSize < 0 || r.MaxWait < 0 {
-		errs = append(errs, errors.New("MaxSize, MaxWait: a negative number"))
+	var bad mistakes
+	checkRoute(&bad, r.Topics, r.Decode == nil, r.Handle == nil)
+	policy := r.Policy.withDefaults(&bad)
+	if r.MaxSize < 0 {
+		bad.add("MaxSize", strconv.Itoa(r.MaxSize), fmt.Sprintf("negative; give a number of records, or 0 for %d", defaultBatchSize))
+	}
+	if r.MaxWait < 0 {
+		bad.add("MaxWait", r.MaxWait.String(), "negative; give a time to wait for more records, or 0 for none")
 	}
 	if r.Offsets != nil && policy.Ordering != ByPartition {
-		errs = append(errs, fmt.Errorf("Policy.Ordering: %v with Offsets; a sink that keeps one offset a partition needs ByPartition",
-			policy.Ordering))
+		bad.add("Policy.Ordering", policy.Ordering.String(), "with Offsets; a sink that keeps one offset a partition needs ByPartition")
 	}
 	if r.Offsets != nil && (policy.Commit.before || policy.Commit.manual) {
-		errs = append(errs, errors.New("Policy.Commit: BeforeHandle or Manual with Offsets; the sink keeps the offsets beside its data, "+
-			"and commits to Kafka only mirror them: leave it to an interval"))
+		bad.add("Policy.Commit", "", "BeforeHandle or Manual with Offsets; the sink keeps the offsets beside its data, and commits to Kafka "+
+			"only mirror them: leave it to an interval")
 	}
-	if err := errors.Join(errs...); err != nil {
-		return app.refuse(fmt.Errorf("%w: BatchRoute %v: %w", ErrConfig, r.Topics, err))
+	if err := bad.err(); err != nil {
+		return app.refuse(fmt.Errorf("BatchRoute %v: %w", r.Topics, err))
 	}
-	if r.MaxSize == 0 {
-		r.MaxSize = defaultBatchSize
-	}
+	r.MaxSize = cmp.Or(r.MaxSize, defaultBatchSize)
 	return app.add(addedRoute{
 		topics: r.Topics, policy: policy, handler: batchHandler(app, r),
 		batch: true, maxSize: r.MaxSize, maxWait: r.MaxWait, offsets: r.Offsets,
 	})
 }
 
-func checkRoute(topics []string, noDecode, noHandle bool) []error {
-	var errs []error
+func checkRoute(bad *mistakes, topics []string, noDecode, noHandle bool) {
 	if len(topics) == 0 {
-		errs = append(errs, errors.New("Topics: name at least one"))
+		bad.add("Topics", "", "name at least one")
 	}
 	for i, t := range topics {
 		if t == "" {
-			errs = append(errs, fmt.Errorf("Topics[%d]: empty", i))
+			bad.add(fmt.Sprintf("Topics[%d]", i), "", "empty; name a topic")
 		}
 	}
 	if noDecode {
-		errs = append(errs, errors.New("Decode: required (JSON, Raw, Text or your own)"))
+		bad.add("Decode", "", "required (JSON, Raw, Text or your own)")
 	}
 	if noHandle {
-		errs = append(errs, errors.New("Handle: required"))
+		bad.add("Handle", "", "required")
 	}
-	return errs
 }

@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,15 +12,30 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// SASL is a login by name and password.
+// SASL is a login: by name and password, or by tokens.
 type SASL struct {
-	Mechanism string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
-	Username  string
-	Password  string // never printed
+	// Mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER. PLAIN and OAUTHBEARER show their secret to whoever listens:
+	// use TLS with them.
+	Mechanism string
+
+	// Username and Password are for all of them but OAUTHBEARER. The password is never printed.
+	Username string
+	Password string
+
+	// Token gives a token for OAUTHBEARER: a func of yours, or ClientCredentials.Token. It has 10 s. A client keeps the token for
+	// its connections, and asks for the next one when a login needs it and 80 % of its life are over, or its last 5 s have begun;
+	// when there is none then, the old one is used to its end. Brokers that limit a login's time (connections.max.reauth.ms) are
+	// logged in to again, on the same connection.
+	Token func(context.Context) (Token, error)
 }
 
 // String hides the password.
-func (s SASL) String() string { return fmt.Sprintf("%s as %q", s.Mechanism, s.Username) }
+func (s SASL) String() string {
+	if s.Mechanism == oauthBearer {
+		return s.Mechanism
+	}
+	return fmt.Sprintf("%s as %q", s.Mechanism, s.Username)
+}
 
 // LogValue hides the password.
 func (s SASL) LogValue() slog.Value { return slog.StringValue(s.String()) }
@@ -30,7 +46,15 @@ func (s SASL) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
 // GoString hides the password.
 func (s SASL) GoString() string { return s.String() }
 
+const oauthBearer = "OAUTHBEARER"
+
 func (s SASL) mechanism() (sasl.Mechanism, error) {
+	if s.Mechanism == oauthBearer {
+		if s.Token == nil {
+			return nil, errors.New("OAUTHBEARER needs Token; ClientCredentials.Token asks a token endpoint")
+		}
+		return bearer{newTokenSource(s.Token)}, nil
+	}
 	if s.Username == "" || s.Password == "" {
 		return nil, errors.New("a username and a password are required")
 	}
@@ -42,5 +66,5 @@ func (s SASL) mechanism() (sasl.Mechanism, error) {
 	case "SCRAM-SHA-512":
 		return scram.Auth{User: s.Username, Pass: s.Password}.AsSha512Mechanism(), nil
 	}
-	return nil, fmt.Errorf("mechanism %q is none of PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512", s.Mechanism)
+	return nil, fmt.Errorf("mechanism %q is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER", s.Mechanism)
 }

@@ -258,12 +258,17 @@ func (e *Engine) hold(a *assignment, bytes int64, records int) {
 	e.heldBytes += bytes
 	e.heldRecords += records
 	if bytes < 0 {
-		if a.paused && a.state == open && a.heldBytes <= e.share()/4 && a.heldRecords <= e.shareRecords()/4 {
-			a.paused = false
-			e.pauseChange = append(e.pauseChange, a.part)
-			e.kick()
-		}
+		e.resume(a)
 		e.cond.Broadcast()
+	}
+}
+
+// resume has a paused partition fetched again, unless it still holds too much.
+func (e *Engine) resume(a *assignment) {
+	if a.paused && a.state == open && a.heldBytes <= e.share()/4 && a.heldRecords <= e.shareRecords()/4 {
+		a.paused = false
+		e.pauseChange = append(e.pauseChange, a.part)
+		e.kick()
 	}
 }
 

@@ -20,6 +20,7 @@ type Config struct {
 
 	CommitTimeout   time.Duration
 	DrainTimeout    time.Duration
+	Explain         func(err error, topic string) error // what brokers said, in words; "" for the group. Nil: as it is
 	Group           string
 	HaltOnLoss      bool
 	Logger          *slog.Logger
@@ -227,7 +228,7 @@ func (e *Engine) spawn(f func()) {
 type hooks struct{ e *Engine }
 
 func (h hooks) OnGroupManageError(err error) {
-	s := err.Error()
+	s := h.e.explain(err, "").Error()
 	h.e.groupError.Store(&s)
 	h.e.joined.Store(false)
 }
@@ -240,6 +241,14 @@ func (h hooks) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
 			h.e.answered.Store(time.Now().UnixNano())
 		}
 	}
+}
+
+// explain puts what brokers said of a topic, or of the group, into words.
+func (e *Engine) explain(err error, topic string) error {
+	if f := e.cfg.Explain; f != nil {
+		return f(err, topic)
+	}
+	return err
 }
 
 // acquire takes a one-place channel used as a lock, unless ctx ends first.

@@ -172,13 +172,38 @@ func (e *Engine) fetchFailed(p part, err error) {
 	case p.topic == "": // the group's: OnGroupManageError has it
 		e.log.Warn("the group is in trouble; the client joins again", "err", err)
 	default:
-		e.log.Error("partition cannot be fetched", "topic", p.topic, "partition", p.partition, "err", err)
+		err = e.explain(err, p.topic)
+		problem := "cannot be fetched: " + err.Error()
+		if a == nil || a.problems[fetchProblem] != problem {
+			e.log.Error("partition cannot be fetched; it is tried again", "topic", p.topic, "partition", p.partition, "err", err)
+		}
 		if a != nil {
 			a.lastError = err.Error()
 			a.fetchFailed = time.Now()
-			a.trouble(fetchProblem, "cannot be fetched: "+err.Error())
+			a.trouble(fetchProblem, problem)
+			e.rest(a)
 		}
 	}
+}
+
+// fetchRest is how long a partition waits after a failed fetch. The client itself waits for nothing: with a right taken away, it
+// asked 700 times a second.
+const fetchRest = time.Second
+
+// rest pauses a partition for a while.
+func (e *Engine) rest(a *assignment) {
+	if a.paused || a.state != open {
+		return
+	}
+	a.paused = true
+	e.pauseChange = append(e.pauseChange, a.part)
+	time.AfterFunc(fetchRest, func() {
+		e.mu.Lock()
+		defer e.unlock()
+		if e.parts[a.part] == a {
+			e.resume(a)
+		}
+	})
 }
 
 func byTopic(ps []part) map[string][]int32 {

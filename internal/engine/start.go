@@ -95,7 +95,7 @@ func (e *Engine) startFailed(p part, err error) {
 	e.mu.Lock()
 	defer e.unlock()
 	if a := e.parts[p]; a != nil && a.state == starting {
-		a.trouble(claimProblem, "cannot begin yet: "+err.Error())
+		a.trouble(claimProblem, "cannot begin yet: "+e.explain(err, p.topic).Error())
 	}
 }
 

@@ -111,6 +111,7 @@ func execute(t *testing.T, code int, args ...string) *command {
 type summary struct {
 	Records      int64   `json:"records"`
 	Rows         int64   `json:"rows"`
+	Skipped      int64   `json:"skipped"`
 	DeadLettered int64   `json:"dead_lettered"`
 	Seconds      float64 `json:"seconds"`
 	PerSecond    float64 `json:"records_per_second"`

@@ -45,7 +45,7 @@ func TestRefused(t *testing.T) {
 		{"an unknown authority", encrypted(k.SSL, stranger), servers.User{}, []string{"certificate", "unknown authority"}, ""},
 		{"an unknown authority and a login", loginTLS(k.SASLSSL, "PLAIN", k.User, stranger), k.User, []string{"certificate", "unknown authority"}, ""},
 		{"a broker whose certificate has ended", encrypted(k.ExpiredSSL, ca), servers.User{}, []string{"certificate", "expired"}, ""},
-		{"no certificate where one is asked for", encrypted(k.MutualTLS, ca), servers.User{}, []string{"certificate"}, "refuses the certificate"},
+		{"no certificate where one is asked for", encrypted(k.MutualTLS, ca), servers.User{}, []string{"certificate"}, "certificate of this client is refused"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			check := func(t *testing.T, what, said string, took time.Duration, more ...string) {

@@ -65,27 +65,6 @@ func notAllowed(t *testing.T, o outcome, where string, user servers.User) {
 	keepsSecret(t, o.args, o.stderr, user.Password)
 }
 
-// A group that is not allowed makes health red, and the app goes on by itself when it is.
-func TestAGroupThatIsNotAllowedYet(t *testing.T) {
-	k := servers.SecureKafka(t)
-	n, user := newNames(t, k), k.ScramUser(t, "SCRAM-SHA-512")
-	n.allowTopics(t, k, user.Principal())
-	app := newApp(t, login(k.SASLPlaintext, "SCRAM-SHA-512", user), n)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- app.Run(ctx) }()
-	until(t, "health tells of the missing right", func() bool {
-		h := app.Health()
-		return !h.Ready && strings.Contains(strings.Join(h.Problems, "; "), "GROUP_AUTHORIZATION_FAILED")
-	})
-	n.allowGroup(t, k, user.Principal())
-	until(t, "the app is ready", func() bool { return app.Health().Ready })
-	stop()
-	if err := <-ended; err != nil {
-		t.Errorf("Run: %v", err)
-	}
-}
-
 // newApp is an app that does nothing with its records.
 func newApp(t *testing.T, a access, n names) *sluice.App {
 	t.Helper()

@@ -25,6 +25,10 @@ type SecureKafkaServer struct {
 	SASLPlaintext string
 	SASLSSL       string
 
+	// ShortLogins is SASLPlaintext, but for OAUTHBEARER a login ends after LoginLife: who has not logged in again on the same
+	// connection by then is cut off.
+	ShortLogins string
+
 	// MutualTLS lets in whoever shows a certificate of Certificates.CA, as User:CN=… (Principal of Certificates.Client:
 	// ClientPrincipal).
 	MutualTLS string
@@ -40,6 +44,9 @@ type SecureKafkaServer struct {
 	Certificates Certificates
 	User         User // for PLAIN
 }
+
+// LoginLife is how long a login lasts on ShortLogins.
+const LoginLife = 3 * time.Second
 
 // ClientPrincipal is who Certificates.Client is.
 const ClientPrincipal = "User:CN=client"
@@ -187,7 +194,7 @@ func (k *SecureKafkaServer) plan(ctx context.Context, dir *dataDir) (plan, error
 		return plan{}, err
 	}
 	k.Certificates = clients
-	addresses := []*string{&k.Plaintext, &k.SASLPlaintext, &k.SASLSSL, &k.SSL, &k.MutualTLS, &k.ExpiredSSL}
+	addresses := []*string{&k.Plaintext, &k.SASLPlaintext, &k.ShortLogins, &k.SASLSSL, &k.SSL, &k.MutualTLS, &k.ExpiredSSL}
 	ports, err := freePorts(ctx, len(addresses)+1)
 	if err != nil {
 		return plan{}, err
@@ -199,6 +206,7 @@ func (k *SecureKafkaServer) plan(ctx context.Context, dir *dataDir) (plan, error
 		kafkaProperties(address(ports[len(addresses)]), dir.file("data"),
 			listener{"PLAINTEXT", "PLAINTEXT", k.Plaintext},
 			listener{"SASL_PLAINTEXT", "SASL_PLAINTEXT", k.SASLPlaintext},
+			listener{"SHORT", "SASL_PLAINTEXT", k.ShortLogins},
 			listener{"SASL_SSL", "SASL_SSL", k.SASLSSL},
 			listener{"SSL", "SSL", k.SSL},
 			listener{"MUTUAL", "SSL", k.MutualTLS},
@@ -208,7 +216,8 @@ func (k *SecureKafkaServer) plan(ctx context.Context, dir *dataDir) (plan, error
 		"super.users=User:ANONYMOUS",
 		"allow.everyone.if.no.acl.found=false",
 		"sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
-		k.logins("sasl_plaintext"), k.logins("sasl_ssl"),
+		k.logins("sasl_plaintext"), k.logins("sasl_ssl"), k.logins("short"),
+		fmt.Sprintf("listener.name.short.oauthbearer.connections.max.reauth.ms=%d", LoginLife.Milliseconds()),
 		shows("sasl_ssl", broker.valid), shows("ssl", broker.valid), shows("mutual", broker.valid), shows("expired", broker.expired),
 		"listener.name.mutual.ssl.client.auth=required",
 		"listener.name.mutual.ssl.truststore.type=PEM",

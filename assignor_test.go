@@ -1,0 +1,160 @@
+package sluice_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/internal/bubble"
+)
+
+// An eager assignor takes every partition away at each rebalance: what is finished is committed first, and nothing ahead of it.
+func TestEveryAssignorDeliversEverythingAndCommitsNothingAhead(t *testing.T) {
+	for _, a := range []sluice.Assignor{sluice.CooperativeSticky, sluice.Sticky, sluice.Range, sluice.RoundRobin} {
+		t.Run(string(a), func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 4}, func(t *testing.T, c *bubble.Cluster) {
+				const each = 300
+				var done finished
+				start := func() *member {
+					cfg := configFor(t, c, nil)
+					cfg.Assignors = []sluice.Assignor{a}
+					cfg.Events.Committed = func(i sluice.CommittedInfo) { done.committed(t, i) }
+					return join(t, cfg, done.route)
+				}
+				first := start()
+				produced := make(chan struct{})
+				go func() {
+					defer close(produced)
+					for i := range each {
+						for p := range int32(4) {
+							c.Produce("orders", p, i, 1, 0)
+						}
+						time.Sleep(100 * time.Millisecond) // virtual: records come while members come and go
+					}
+				}()
+				time.Sleep(5 * time.Second)
+				second := start()
+				c.Until("both have partitions", func() bool {
+					return len(first.app.Health().Partitions) == 2 && len(second.app.Health().Partitions) == 2
+				})
+				time.Sleep(5 * time.Second)
+				first.leave(t)
+				c.Until("the other has all", func() bool { return len(second.app.Health().Partitions) == 4 })
+				<-produced
+				c.Until("every commit", func() bool {
+					for p := range int32(4) {
+						if c.Committed("g", "orders", p) != each {
+							return false
+						}
+					}
+					return true
+				})
+				second.leave(t)
+				if n, times := done.count(); n != 4*each || times != n { // nobody was killed: nothing is handled twice
+					t.Errorf("%d records were handled, %d times in all, want %d", n, times, 4*each)
+				}
+			})
+		})
+	}
+}
+
+// finished knows what handlers have ended, and holds commits to it.
+type finished struct {
+	mu    sync.Mutex
+	all   map[string]bool
+	times int
+}
+
+func (f *finished) route(app *sluice.App) error {
+	return sluice.Add(app, sluice.Route[string]{
+		Topics: []string{"orders"}, Decode: sluice.Text, Policy: sluice.Policy{Commit: sluice.Every(time.Second)},
+		Handle: func(_ context.Context, m sluice.Message[string]) error {
+			time.Sleep(50 * time.Millisecond) // virtual
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if f.all == nil {
+				f.all = make(map[string]bool)
+			}
+			f.all[fmt.Sprintf("%d@%d", m.Partition(), m.Offset())] = true
+			f.times++
+			return nil
+		},
+	})
+}
+
+func (f *finished) count() (records, times int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.all), f.times
+}
+
+func (f *finished) committed(t *testing.T, i sluice.CommittedInfo) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for p, next := range i.Offsets["orders"] {
+		for o := range next {
+			if !f.all[fmt.Sprintf("%d@%d", p, o)] {
+				t.Errorf("committed %d in partition %d, where %d is not finished", next, p, o)
+				return
+			}
+		}
+	}
+}
+
+// A static member that is back within its session has its partitions as they were, and nobody else notices.
+func TestAStaticMemberComesBackWithoutARebalance(t *testing.T) {
+	for name, c := range map[string]struct {
+		instances []string
+		calm      bool
+	}{
+		"static":  {[]string{"pod-0", "pod-1"}, true},
+		"dynamic": {[]string{"", ""}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 4}, func(t *testing.T, cl *bubble.Cluster) {
+				joins := watch(cl, new(kmsg.JoinGroupRequest))
+				count := func() int { joins.mu.Lock(); defer joins.mu.Unlock(); return len(joins.seen) }
+				var l ledger
+				start := func(instance string) *member {
+					cfg := configFor(t, cl, nil)
+					cfg.InstanceID = instance
+					return join(t, cfg, ledgerRoute(&l, sluice.Policy{}))
+				}
+				owned := func(m *member) (ps []int32) {
+					for _, p := range m.app.Health().Partitions {
+						ps = append(ps, p.Partition)
+					}
+					return ps
+				}
+				stays, restarts := start(c.instances[0]), start(c.instances[1])
+				cl.Until("both have partitions", func() bool { return len(owned(stays)) == 2 && len(owned(restarts)) == 2 })
+				time.Sleep(30 * time.Second)
+				before, joined, rebalances := owned(restarts), count(), stays.app.Stats().Rebalances
+
+				restarts.leave(t)
+				time.Sleep(20 * time.Second) // less than the session
+				for p := range int32(4) {
+					cl.Produce("orders", p, 0, 100, 0)
+				}
+				restarts = start(c.instances[1])
+				cl.Until("every record", func() bool { return l.count() == 400 })
+				time.Sleep(30 * time.Second)
+
+				calm := stays.app.Stats().Rebalances == rebalances && count() <= joined+2 && slices.Equal(owned(restarts), before)
+				if calm != c.calm {
+					t.Errorf("%d rebalances of the member that stayed, %d joins, partitions %v after %v",
+						stays.app.Stats().Rebalances-rebalances, count()-joined, owned(restarts), before)
+				}
+				restarts.leave(t)
+				stays.leave(t)
+			})
+		})
+	}
+}

@@ -1,0 +1,41 @@
+package sluice
+
+import (
+	"math"
+	"time"
+)
+
+// fieldSettings are numbers of ours that Kafka has no property for.
+var fieldSettings = []setting{
+	{
+		field: "CommitTimeout", of: consumer, kind: milliseconds,
+		number: &number{
+			at:    func(c *Config) any { return &c.CommitTimeout },
+			unset: int64(10 * time.Second), low: 1, high: int64(10 * time.Second),
+			why: "a group cannot rebalance while a commit is under way",
+		},
+	},
+	{
+		field: "DrainTimeout", of: consumer, kind: milliseconds,
+		number: &number{
+			at:    func(c *Config) any { return &c.DrainTimeout },
+			unset: int64(20 * time.Second), low: 1, high: int64(longestOnWire),
+		},
+	},
+	{
+		field: "MaxBufferedBytes", of: consumer, kind: bytes,
+		number: &number{at: func(c *Config) any { return &c.MaxBufferedBytes }, unset: 256 << 20, low: 1, high: math.MaxInt64},
+	},
+	{
+		field: "MaxBufferedRecords", of: consumer, kind: aCount,
+		number: &number{at: func(c *Config) any { return &c.MaxBufferedRecords }, unset: 500_000, low: 1, high: math.MaxInt},
+	},
+	{
+		field: "Network.KeepAlive", of: common, kind: milliseconds,
+		number: &number{
+			at:    func(c *Config) any { return &c.Network.KeepAlive },
+			unset: int64(15 * time.Second), low: int64(time.Second), high: int64(24 * time.Hour), off: true,
+		},
+		note: "Kafka's clients leave it to the operating system, which waits 2 hours on Linux",
+	},
+}
