@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,42 +24,53 @@ type caughtUp struct {
 }
 
 // claimed tells whether this member has joined, and stands behind the bounds itself in the partitions that it has: the
-// database is the authority, and it may be behind, or have lost, what the group has committed to Kafka.
-func (c *caughtUp) claimed() bool {
+// database is the authority, and it may be behind, or have lost, what the group has committed to Kafka. The error names
+// partitions that stand still until a person has done something, once they are all that is left.
+func (c *caughtUp) claimed() (bool, error) {
 	h := c.health()
-	if !h.Ready {
-		return false
-	}
+	working := false
+	var halted []error
 	for _, p := range h.Partitions {
-		if b, ok := c.bounds[p.Topic][p.Partition]; ok && b.Start < b.End && min(p.Frontier, p.Committed) < b.End {
-			return false
+		b, ok := c.bounds[p.Topic][p.Partition]
+		switch {
+		case !ok, b.Start >= b.End, min(p.Frontier, p.Committed) >= b.End:
+		case p.State == "halted":
+			halted = append(halted, fmt.Errorf("%s[%d] stands still: %s", p.Topic, p.Partition, p.LastError))
+		default:
+			working = true
 		}
 	}
-	return true
+	if len(halted) > 0 && !working {
+		return false, fmt.Errorf("the group cannot catch up: %w", errors.Join(halted...))
+	}
+	return h.Ready && !working, nil
 }
 
 const caughtUpInterval = 200 * time.Millisecond
 
-// wait returns true when nothing remains, false when ctx ended.
-func (c *caughtUp) wait(ctx context.Context) bool {
+// wait returns true when nothing remains, false when ctx ended or nothing that remains can be done.
+func (c *caughtUp) wait(ctx context.Context) (bool, error) {
 	admin := kadm.NewClient(c.client)
 	ticker := time.NewTicker(caughtUpInterval)
 	defer ticker.Stop()
 	failing := false
 	for {
 		left, err := kafka.Remaining(ctx, admin, c.group, c.bounds)
+		claimed, halted := c.claimed()
 		switch {
 		case ctx.Err() != nil:
-			return false
-		case err == nil && left == 0 && c.claimed():
-			return true
+			return false, nil
+		case halted != nil:
+			return false, halted
+		case err == nil && left == 0 && claimed:
+			return true, nil
 		case err != nil && !failing: // told once; the next look may succeed
 			c.logger.Warn("cannot see whether the group has caught up", "group", c.group, "error", err)
 		}
 		failing = err != nil
 		select {
 		case <-ctx.Done():
-			return false
+			return false, nil
 		case <-ticker.C:
 		}
 	}

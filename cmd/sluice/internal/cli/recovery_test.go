@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -103,5 +104,19 @@ func TestRetentionBehindAMarkerLosesNothing(t *testing.T) {
 			execute(t, ExitDone, "run", file, "--until-caught-up")
 			demandRows(t, database, want...)
 		})
+	}
+}
+
+// A partition that waits for a person does not keep the command waiting: here the database has lost its offsets.
+func TestCaughtUpEndsWhenAPartitionStandsStill(t *testing.T) {
+	file, address, database := recovery(t)
+	send(t, address, order("1", "a"))
+	execute(t, ExitDone, "run", file, "--until-caught-up")
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		_ = os.Remove(database + suffix) // there may be none
+	}
+	stderr := execute(t, ExitFailed, "run", file, "--until-caught-up").stderr.String()
+	if !strings.Contains(stderr, "the group cannot catch up: orders[0] stands still") {
+		t.Fatalf("it said:\n%s", stderr)
 	}
 }

@@ -24,6 +24,25 @@ type runOptions struct {
 	check    bool
 	caughtUp bool
 	listen   string // empty: no listener
+	print    bool
+	count    int // of records to print
+}
+
+// validate finds flags that have no sense together.
+func (o runOptions) validate(cmd *cobra.Command) error {
+	given := func(name string) bool { return cmd.Flags().Changed(name) }
+	switch {
+	case !o.print && given("count"):
+		return usagef("-n is the number of records to print; give --print as well")
+	case o.count < 1:
+		return usagef("-n %d: give a number of records from 1 on", o.count)
+	}
+	for _, other := range []string{"check", "until-caught-up", "listen"} {
+		if o.print && given(other) {
+			return usagef("--print writes nothing and ends by itself; leave --%s out", other)
+		}
+	}
+	return nil
 }
 
 func newRun(p *Process) *cobra.Command {
@@ -34,11 +53,17 @@ func newRun(p *Process) *cobra.Command {
 		Short: "Run a pipeline: topics to a SQL table, exactly once",
 		Long: `Runs the pipeline in a file until it is stopped: the first Ctrl-C (or SIGTERM) lets what runs end, commits and leaves the
 group; the second one does not wait. Start it any number of times for more throughput, in as many processes as there are
-partitions. At the end it prints one line of JSON on standard output.`,
-		Example: "  sluice run orders.yaml --check\n  sluice run orders.yaml --listen 9100",
+partitions. At the end it prints one line of JSON on standard output.
+
+With --print it is a dry run: for each of the first records it prints, as a line of JSON, the row that a run would write, or why it
+would write none. It joins no group, commits nothing, needs no database, and writes neither there nor to the dead letter topic.`,
+		Example: "  sluice run orders.yaml --check\n  sluice run orders.yaml --print -n 3\n  sluice run orders.yaml --listen 9100",
 		Args:    exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.file = args[0]
+			if err := o.validate(cmd); err != nil {
+				return err
+			}
 			spec, err := pipeline.Load(o.file, p.Env)
 			if err != nil {
 				return usageError{err}
@@ -52,6 +77,9 @@ partitions. At the end it prints one line of JSON on standard output.`,
 			if err != nil {
 				return err
 			}
+			if o.print {
+				return (&printer{p: p, cfg: cfg, spec: spec, count: o.count}).run(cmd.Context())
+			}
 			r, err := p.newRunner(spec, cfg, o)
 			if err != nil {
 				return configError(err)
@@ -63,6 +91,8 @@ partitions. At the end it prints one line of JSON on standard output.`,
 	flags.add(cmd)
 	cmd.Flags().BoolVar(&o.check, "check", false, "see whether file, broker and database fit, change nothing, and end")
 	cmd.Flags().BoolVar(&o.caughtUp, "until-caught-up", false, "end when the group has committed what the topics hold at start")
+	cmd.Flags().BoolVar(&o.print, "print", false, "dry run: print the rows that the first records would become, and end")
+	cmd.Flags().IntVarP(&o.count, "count", "n", defaultPrinted, "with --print, end after this many records, or at the topics' end")
 	cmd.Flags().StringVar(&o.listen, "listen", "", "serve /livez, /readyz and /metrics on this port of 127.0.0.1, or on host:port")
 	return cmd
 }
@@ -201,12 +231,14 @@ func (r *runner) work(ctx context.Context, until *caughtUp) error {
 		case <-stopped:
 		}
 	}()
+	var stuck error // read after wg.Wait
 	if until != nil {
 		wg.Go(func() {
-			if until.wait(ctx) {
+			var done bool
+			if done, stuck = until.wait(ctx); done {
 				r.logger.Info("caught up", "group", r.cfg.Group)
-				cancel()
 			}
+			cancel()
 		})
 	}
 	wg.Go(func() { r.progress(ctx) })
@@ -215,9 +247,11 @@ func (r *runner) work(ctx context.Context, until *caughtUp) error {
 	err := r.app.Run(ctx)
 	unclean := errors.Is(err, sluice.ErrAborted) || errors.Is(err, sluice.ErrDrainTimeout)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !unclean {
-		return nil // stopped before it had joined
+		err = nil // stopped before it had joined
 	}
-	return err
+	cancel()
+	wg.Wait()
+	return errors.Join(err, stuck)
 }
 
 // summary is the line for programs.
@@ -227,11 +261,12 @@ func (r *runner) summary(took time.Duration) error {
 	out := struct {
 		Records      int64   `json:"records"`
 		Rows         int64   `json:"rows"`
+		Skipped      int64   `json:"skipped"`
 		DeadLettered int64   `json:"dead_lettered"`
 		Seconds      float64 `json:"seconds"`
 		PerSecond    float64 `json:"records_per_second"`
 	}{
-		Records: stats.Finished, Rows: r.pipeline.Rows(), DeadLettered: stats.DeadLettered,
+		Records: stats.Finished, Rows: r.pipeline.Rows(), Skipped: r.pipeline.Skipped(), DeadLettered: stats.DeadLettered,
 		Seconds:   math.Round(took.Seconds()*milli) / milli,
 		PerSecond: math.Round(float64(stats.Finished) / took.Seconds()),
 	}

@@ -95,6 +95,7 @@ func rows(t *testing.T, database, query string) []string {
 type summary struct {
 	Records      int64   `json:"records"`
 	Rows         int64   `json:"rows"`
+	Skipped      int64   `json:"skipped"`
 	DeadLettered int64   `json:"dead_lettered"`
 	Seconds      float64 `json:"seconds"`
 	PerSecond    float64 `json:"records_per_second"`

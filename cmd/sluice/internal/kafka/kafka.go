@@ -6,50 +6,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
+	"io"
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/sluice-go/sluice"
 )
 
-// Options are a client's options that reach the same brokers with the same login as cfg.
-func Options(cfg sluice.Config) []kgo.Opt {
-	opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.ClientID("sluice")}
-	if cfg.ClientID != "" {
-		opts = append(opts, kgo.ClientID(cfg.ClientID))
-	}
-	if cfg.TLS != nil {
-		opts = append(opts, kgo.DialTLSConfig(cfg.TLS.Clone()))
-	}
-	if s := cfg.SASL; s != nil {
-		switch s.Mechanism {
-		case "PLAIN":
-			opts = append(opts, kgo.SASL(plain.Auth{User: s.Username, Pass: s.Password}.AsMechanism()))
-		case "SCRAM-SHA-256":
-			opts = append(opts, kgo.SASL(scram.Auth{User: s.Username, Pass: s.Password}.AsSha256Mechanism()))
-		case "SCRAM-SHA-512":
-			opts = append(opts, kgo.SASL(scram.Auth{User: s.Username, Pass: s.Password}.AsSha512Mechanism()))
-		}
-	}
-	return append(opts, cfg.ClientOptions...)
-}
-
 // NewClient makes a client and sees to it that a broker answers before ctx ends; the error names the addresses.
 func NewClient(ctx context.Context, cfg sluice.Config, opts ...kgo.Opt) (*kgo.Client, error) {
-	client, err := kgo.NewClient(append(Options(cfg), opts...)...)
+	client, err := kgo.NewClient(append(cfg.ConnectOptions(), opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
 	if err := reach(ctx, client, cfg.Brokers); err != nil {
 		client.Close()
+		if cfg.SASL != nil && errors.Is(err, io.EOF) { // some brokers, the embedded one among them, hang up
+			err = fmt.Errorf("%w; a wrong password? The connection was closed at the login", err)
+		}
 		return nil, err
 	}
 	return client, nil
@@ -75,7 +52,7 @@ func reach(ctx context.Context, client *kgo.Client, addresses []string) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	failed := make([]string, 0, len(seeds))
+	var failed error
 	for i, seed := range seeds {
 		wg.Go(func() {
 			_, err := seed.Request(ctx, kmsg.NewPtrApiVersionsRequest())
@@ -90,22 +67,18 @@ func reach(ctx context.Context, client *kgo.Client, addresses []string) error {
 		if err == nil {
 			return nil
 		}
-		failed = append(failed, err.Error())
+		if failed == nil {
+			failed = err
+		} else {
+			failed = fmt.Errorf("%w; %w", failed, err)
+		}
 	}
-	return errors.New("kafka: no broker can be reached: " + strings.Join(failed, "; "))
+	return fmt.Errorf("kafka: no broker can be reached: %w", failed)
 }
 
 func diagnose(ctx context.Context, err error, began time.Time) error {
-	alert, isNet := errors.AsType[*net.OpError](err)
-	switch {
-	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
+	if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %v; is something else listening there?", time.Since(began).Round(100*time.Millisecond))
-	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		return fmt.Errorf("the login is refused: wrong name or password (%w)", err)
-	case errors.Is(err, kerr.IllegalSaslState):
-		return fmt.Errorf("it asks for no login here: leave security.protocol and sasl.… out, or use its port for SASL (%w)", err)
-	case isNet && alert.Op == "remote error": // what crypto/tls calls an alert of the other side
-		return fmt.Errorf("it refuses the certificate of this client, or that there is none (%w)", err)
 	}
-	return err
+	return sluice.Explain(err, "", "")
 }

@@ -7,20 +7,22 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluice-go/sluice"
 )
 
 // Topic sees to it that a topic is there, and returns its partitions.
 func Topic(ctx context.Context, admin *kadm.Client, topic string) ([]int32, error) {
 	topics, err := admin.ListTopics(ctx, topic)
 	if err != nil {
-		return nil, fmt.Errorf("topic %s: %w", topic, err)
+		return nil, fmt.Errorf("topic %s: %w", topic, sluice.Explain(err, "DESCRIBE", topic))
 	}
 	detail := topics[topic]
 	switch {
 	case errors.Is(detail.Err, kerr.UnknownTopicOrPartition), !topics.Has(topic) && detail.Err == nil:
 		return nil, fmt.Errorf("topic %s: there is no such topic; create it first", topic)
 	case detail.Err != nil:
-		return nil, fmt.Errorf("topic %s: %w", topic, detail.Err)
+		return nil, fmt.Errorf("topic %s: %w", topic, sluice.Explain(detail.Err, "DESCRIBE", topic))
 	}
 	return detail.Partitions.Numbers(), nil
 }
@@ -34,6 +36,17 @@ type Bound struct{ Start, End int64 }
 
 // ReadBounds asks for the bounds of topics.
 func ReadBounds(ctx context.Context, admin *kadm.Client, topics ...string) (Bounds, error) {
+	return readBounds(ctx, admin, admin.ListCommittedOffsets, topics...)
+}
+
+// ReadBoundsUncommitted asks for the bounds as read_uncommitted sees them: up to the log's end.
+func ReadBoundsUncommitted(ctx context.Context, admin *kadm.Client, topics ...string) (Bounds, error) {
+	return readBounds(ctx, admin, admin.ListEndOffsets, topics...)
+}
+
+func readBounds(ctx context.Context, admin *kadm.Client,
+	listEnds func(context.Context, ...string) (kadm.ListedOffsets, error), topics ...string,
+) (Bounds, error) {
 	starts, err := admin.ListStartOffsets(ctx, topics...)
 	if err == nil {
 		err = starts.Error()
@@ -41,7 +54,7 @@ func ReadBounds(ctx context.Context, admin *kadm.Client, topics ...string) (Boun
 	if err != nil {
 		return nil, fmt.Errorf("read where the logs of %v start: %w", topics, err)
 	}
-	ends, err := admin.ListCommittedOffsets(ctx, topics...)
+	ends, err := listEnds(ctx, topics...)
 	if err == nil {
 		err = ends.Error()
 	}

@@ -35,7 +35,7 @@ func Parse(file string, text []byte, env Environment) (*Spec, error) {
 	if len(document.Content) == 0 {
 		return nil, Problems{{File: file, Message: "the file is empty"}}
 	}
-	r := &reader{file: file, env: env}
+	r := &reader{file: file, env: env, lines: strings.Split(string(text), "\n")}
 	spec := r.pipeline(field{node: resolve(document.Content[0])})
 	if len(r.problems) > 0 {
 		return nil, r.problems.sorted()
@@ -44,13 +44,14 @@ func Parse(file string, text []byte, env Environment) (*Spec, error) {
 }
 
 func (r *reader) pipeline(root field) *Spec {
-	top, _ := r.object(root, "name", "kafka", "source", "decode", "sink", "retry", "dead_letter", "commit")
+	top, _ := r.object(root, "name", "kafka", "source", "decode", "transform", "sink", "retry", "dead_letter", "commit")
 	s := &Spec{File: r.file}
 	r.require(top["name"], "name the pipeline; it is the consumer group too, unless source.group says otherwise")
 	s.Name = r.text(top["name"])
 	r.kafka(s, top["kafka"])
 	r.source(s, top["source"])
 	r.decode(s, top["decode"])
+	r.transform(s, top["transform"])
 	r.sink(s, top["sink"])
 	r.deadLetter(s, top["dead_letter"])
 	r.retry(s, top["retry"], top["dead_letter"])
@@ -90,11 +91,6 @@ func LoadProperties(path string) (sluice.Config, error) {
 	}
 	defer func() { _ = in.Close() }()
 	cfg, err := sluice.FromProperties(in)
-	if parts, ok := err.(interface{ Unwrap() []error }); ok {
-		// A file's mistakes need no word that the configuration is invalid.
-		isWord := func(e error) bool { return e == sluice.ErrConfig } //nolint:errorlint // the very one
-		err = errors.Join(slices.DeleteFunc(slices.Clone(parts.Unwrap()), isWord)...)
-	}
 	var named []error
 	for _, e := range Flatten(err) {
 		named = append(named, fmt.Errorf("%s: %w", path, e))
@@ -144,34 +140,38 @@ func (r *reader) source(s *Spec, f field) {
 	}
 	switch ordering := r.choice(source["ordering"], "partition", "key", "unordered"); ordering {
 	case "key", "unordered":
-		r.badf(source["ordering"], "%q cannot be had beside the SQL sink, which keeps one offset a partition in the database and "+
-			"writes a partition's records many at a time; leave ordering out, or say partition", ordering)
+		r.badf(source["ordering"], "%q cannot be had beside a SQL sink: the rows of a partition and its offset share one transaction, so "+
+			"its batches are written one after the other; leave ordering out, or say partition. Partitions are written in parallel: for "+
+			"more of that, give the topic more partitions, and start a process for each if need be", ordering)
 	}
-	s.Start = r.start(source["start"])
+	s.Start, s.StartAt = r.start(source["start"])
 }
 
-func (r *reader) start(f field) sluice.Start {
+// start returns the time as well, where it is one.
+func (r *reader) start(f field) (sluice.Start, time.Time) {
 	text, ok := r.scalar(f, "earliest, latest or a time")
 	switch {
 	case !ok, text == "earliest":
-		return sluice.Earliest()
+		return sluice.Earliest(), time.Time{}
 	case text == "latest":
-		return sluice.Latest()
+		return sluice.Latest(), time.Time{}
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
 		r.badf(f, "%s is none of earliest, latest and a time as in 2026-01-31T08:00:00Z%s",
 			quote(f.node), suggestion(text, "earliest", "latest"))
 	}
-	return sluice.StartAt(at)
+	return sluice.StartAt(at), at
 }
 
 func (r *reader) deadLetter(s *Spec, f field) {
-	letter, _ := r.object(f, "topic")
+	letter, _ := r.object(f, "topic", "headers")
 	if f.present() {
 		r.require(letter["topic"], "name the topic that failed records are copied to")
 	}
 	s.DeadLetter = r.text(letter["topic"])
+	s.DeadLetterHeaders = sluice.DeadLetterHeaders(r.choice(letter["headers"], string(sluice.NativeHeaders),
+		string(sluice.SpringHeaders), string(sluice.ConnectHeaders), string(sluice.KafkaHeaders)))
 	if s.DeadLetter != "" && slices.Contains(s.Topics, s.DeadLetter) {
 		r.badf(letter["topic"], "%q is a topic of the source, too: dead letters would be read again for ever", s.DeadLetter)
 	}

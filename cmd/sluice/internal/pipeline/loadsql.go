@@ -58,11 +58,12 @@ func (r *reader) sink(s *Spec, f field) {
 		Mode:         r.choice(sql["mode"], ModeInsert, ModeUpsert),
 		Tombstone:    r.choice(sql["tombstone"], TombstoneDeadLetter, TombstoneSkip, TombstoneDelete),
 		Key:          r.texts(sql["key"]),
-		Columns:      r.columns(s.Decode, sql["columns"]),
+		Columns:      r.columns(s, sql["columns"]),
 		Create:       r.boolean(sql["create"]),
 		OnMissingRow: r.choice(sql["on_missing_row"], MissingRefuse, MissingCommit, MissingStart),
 	}
 	r.keys(s.SQL, sql)
+	r.unused(s)
 }
 
 // dsn takes the value as it stands, since its variables are put in part by part, and never quotes it.
@@ -86,7 +87,7 @@ func (r *reader) dsn(f field) DSN {
 	return d
 }
 
-func (r *reader) columns(format Format, f field) []Column {
+func (r *reader) columns(s *Spec, f field) []Column {
 	fields, names := r.object(f)
 	if f.present() && f.node.Kind == yaml.MappingNode && len(f.node.Content) == 0 {
 		r.badf(f, "no column; say what goes where: columns: {id: id}")
@@ -101,16 +102,19 @@ func (r *reader) columns(format Format, f field) []Column {
 		path := at
 		if at.node.Kind == yaml.MappingNode {
 			parts, _ := r.object(at, "from", "path", "type")
-			column.From = r.choice(parts["from"], FromValue, FromKey, FromPartition, FromOffset, FromTimestamp)
+			column.From = r.choice(parts["from"], FromValue, FromKey, FromPartition, FromOffset, FromTimestamp, FromSet)
 			column.Type = r.text(parts["type"])
 			path = parts["path"]
-			if path.present() && column.From != FromValue && column.From != FromKey {
+			if path.present() && column.From != FromValue && column.From != FromKey && column.From != FromSet {
 				r.badf(path, "a %s has no path", column.From)
 				path.node = nil
 			}
 		}
 		column.Path, _ = r.scalar(path, "a path")
-		r.path(format, &column, path)
+		r.path(s.Decode, &column, path)
+		if column.From == FromSet {
+			r.fromSet(s, &column, path)
+		}
 		columns = append(columns, column)
 	}
 	return columns

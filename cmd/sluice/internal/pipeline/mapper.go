@@ -18,10 +18,11 @@ import (
 )
 
 // Row is what a record becomes: a value a column, in the order of the file. A row of a tombstone has values in its key
-// columns alone.
+// columns alone, one that the filter rejected has none.
 type Row struct {
 	Values    []any
 	Tombstone bool
+	Rejected  bool
 }
 
 // Mapper makes rows of records. It is safe for use by several goroutines.
@@ -34,6 +35,8 @@ type Mapper struct {
 	binary    []bool // by column: wants bytes
 	json      []bool // by column: wants JSON text, quotes and all
 	key       []bool // by column: belongs to the table's key
+	filter    *Expression
+	set       []*Expression // by column; nil where it is not computed
 	tombstone string
 	scheme    string
 }
@@ -42,6 +45,7 @@ type Mapper struct {
 func NewMapper(s *Spec) *Mapper {
 	m := &Mapper{
 		format: s.Decode, columns: s.SQL.Columns, tombstone: s.SQL.Tombstone, scheme: s.SQL.DSN.Scheme,
+		filter: s.Transform.Filter, set: make([]*Expression, len(s.SQL.Columns)),
 		binary: make([]bool, len(s.SQL.Columns)), json: make([]bool, len(s.SQL.Columns)), key: make([]bool, len(s.SQL.Columns)),
 	}
 	for i, c := range m.columns {
@@ -49,6 +53,11 @@ func NewMapper(s *Spec) *Mapper {
 		m.binary[i] = strings.Contains(sqlType, "blob") || strings.Contains(sqlType, "bytea") || strings.Contains(sqlType, "binary")
 		m.json[i] = strings.Contains(sqlType, "json")
 		m.key[i] = slices.Contains(s.SQL.Key, c.Name)
+		for _, computed := range s.Transform.Set {
+			if c.From == FromSet && c.Path == computed.Name {
+				m.set[i] = computed.Expression
+			}
+		}
 	}
 	return m
 }
@@ -65,17 +74,30 @@ func (m *Mapper) Decode(r *kgo.Record) (Row, error) {
 	case m.tombstone != TombstoneDelete:
 		return row, errTombstone
 	}
-	value, err := m.value(r, row.Tombstone)
-	if err != nil {
-		return row, err
+	seen := &variables{record: r, format: m.format}
+	if !row.Tombstone {
+		var err error
+		if seen.fields, err = m.parse(r.Value); err != nil {
+			return row, err
+		}
+		if m.filter != nil {
+			goesOn, err := m.filter.holds(seen)
+			row.Rejected = err == nil && !goesOn
+			if err != nil || row.Rejected {
+				return row, err
+			}
+		}
 	}
 	for i, c := range m.columns {
 		if row.Tombstone && !m.key[i] {
 			continue
 		}
+		var err error
 		switch c.From {
 		case FromValue:
-			row.Values[i] = value(i)
+			row.Values[i] = m.fromValue(i, seen)
+		case FromSet:
+			row.Values[i], err = m.fromSet(i, seen)
 		case FromKey:
 			row.Values[i], err = m.fromKey(i, r.Key)
 		case FromPartition:
@@ -95,30 +117,30 @@ func (m *Mapper) Decode(r *kgo.Record) (Row, error) {
 	return row, nil
 }
 
-// value returns how to get a column's value out of the record's value.
-func (m *Mapper) value(r *kgo.Record, tombstone bool) (func(column int) any, error) {
-	if tombstone {
-		return func(int) any { return nil }, nil
-	}
+// parse sees whether a value is what decode says, and returns the fields of a line of CSV.
+func (m *Mapper) parse(value []byte) (fields []string, err error) {
 	switch m.format.Name {
 	case FormatCSV:
-		fields, err := m.split(r.Value)
-		if err != nil {
-			return nil, err
+		return m.split(value)
+	case FormatJSON:
+		if !gjson.ValidBytes(value) {
+			return nil, errors.New("the value is not JSON")
 		}
-		return func(i int) any { return m.csvField(fields, i) }, nil
-	case FormatRaw:
-		return func(i int) any { return m.text(i, r.Value) }, nil
 	}
-	if !gjson.ValidBytes(r.Value) {
-		return nil, errors.New("the value is not JSON")
+	return nil, nil
+}
+
+func (m *Mapper) fromValue(i int, v *variables) any {
+	value, path := v.record.Value, m.columns[i].Path
+	switch {
+	case m.format.Name == FormatCSV:
+		return m.csvField(v.fields, i)
+	case m.format.Name == FormatRaw:
+		return m.text(i, value)
+	case path == "":
+		return m.result(i, gjson.ParseBytes(value))
 	}
-	return func(i int) any {
-		if m.columns[i].Path == "" {
-			return m.result(i, gjson.ParseBytes(r.Value))
-		}
-		return m.result(i, gjson.GetBytes(r.Value, m.columns[i].Path))
-	}, nil
+	return m.result(i, gjson.GetBytes(value, path))
 }
 
 func (m *Mapper) fromKey(i int, key []byte) (any, error) {
@@ -211,8 +233,12 @@ func (m *Mapper) text(i int, b []byte) any {
 	return string(b)
 }
 
+// byteOrderMark begins some programs' first line.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // split reads one line of CSV (RFC 4180).
 func (m *Mapper) split(line []byte) ([]string, error) {
+	line = bytes.TrimPrefix(line, byteOrderMark)
 	if !utf8.Valid(line) {
 		return nil, errors.New("the value is not CSV: not UTF-8")
 	}

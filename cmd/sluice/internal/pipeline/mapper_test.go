@@ -102,7 +102,7 @@ func TestMapTombstones(t *testing.T) {
 	columns := "columns: {id: {from: key}, v: v, p: {from: partition}}}}"
 	del := mapperFor(t, sqliteDSN, "decode: json\nsink: {sql: {SQL, mode: upsert, key: [id], tombstone: delete, "+columns)
 	row, err := del.Decode(&kgo.Record{Key: []byte("k"), Partition: 5})
-	want := `pipeline.Row{Values:[]interface {}{"k", interface {}(nil), interface {}(nil)}, Tombstone:true}`
+	want := `pipeline.Row{Values:[]interface {}{"k", interface {}(nil), interface {}(nil)}, Tombstone:true, Rejected:false}`
 	if got := fmt.Sprintf("%#v", row); err != nil || got != want {
 		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
@@ -138,6 +138,18 @@ func TestMapCSV(t *testing.T) {
 		{byNumber, "1,2,3\n4,5,6", "error"},
 		{byNumber, "1,\"2,3", "error"},
 		{byNumber, "\xff,2,3", "error"},
+		{byNumber, "\ufeff1,2,3", `["1" "3"]`},
+		{byNumber, "\ufeff\"1\",2,3", `["1" "3"]`},
+		{byNumber, "\"a\nb\",2,3", `["a\nb" "3"]`},
+		{byNumber, "\"a\nb\",2,3\r\n", `["a\nb" "3"]`},
+		{byNumber, "\"1\nx,2,3", "error"},
+		{byNumber, "5\" pipe,2,3", "error"},
+		{byNumber, " 1 ,2, 3", `[" 1 " " 3"]`},
+		{byNumber, "\"\",2,\"\"", `[<nil> <nil>]`},
+		{byNumber, "\r\n", "error"},
+		{byNumber, "\ufeff", "error"},
+		{byName, "1;\"2;5\";3", `["1" "3"]`},
+		{byName, "1;2;3;4", "error"},
 	} {
 		row, err := test.m.Decode(&kgo.Record{Value: []byte(test.line)})
 		got := fmt.Sprintf("%q", row.Values)
@@ -147,6 +159,30 @@ func TestMapCSV(t *testing.T) {
 		}
 		if got != test.want {
 			t.Errorf("%q becomes %s, %v; want %s", test.line, got, err, test.want)
+		}
+	}
+}
+
+// A reason says what is wrong with the line, and never quotes it.
+func TestMapCSVReasons(t *testing.T) {
+	t.Parallel()
+	byNumber := mapperFor(t, sqliteDSN, "decode: csv\nsink: {sql: {SQL, mode: insert, columns: {a: 0, c: 2}}}")
+	byName := mapperFor(t, sqliteDSN, "decode: {csv: {header: [a, b, c]}}\nsink: {sql: {SQL, mode: insert, columns: {a: a}}}")
+	for _, test := range []struct {
+		m          *Mapper
+		line, want string
+	}{
+		{byNumber, "1,2", "the line has 2 fields; column c is field 2, counted from 0"},
+		{byName, "1,2", "the line has 2 fields, decode.csv.header has 3"},
+		{byName, "1,2,3,4", "the line has 4 fields, decode.csv.header has 3"},
+		{byNumber, "", "the value is not a line of CSV: empty"},
+		{byNumber, "1,2,3\n4,5,6", "the value holds more than one line of CSV"},
+		{byNumber, "1,\"2,3", `the value is not a line of CSV: extraneous or missing " in quoted-field`},
+		{byNumber, "5\" pipe,2,3", `the value is not a line of CSV: bare " in non-quoted-field`},
+		{byNumber, "\xff,2,3", "the value is not CSV: not UTF-8"},
+	} {
+		if _, err := test.m.Decode(&kgo.Record{Value: []byte(test.line)}); fmt.Sprint(err) != test.want {
+			t.Errorf("%q: %v; want %s", test.line, err, test.want)
 		}
 	}
 }
@@ -174,11 +210,15 @@ func FuzzMap(f *testing.F) {
 				"{id: 0, k: {from: key, path: id}, v: {path: 2, type: json}, w: {path: 1, type: blob}}}}"))
 		}
 	}
+	mappers = append(mappers, mapperFor(f, sqliteDSN, "decode: json\n"+
+		"transform: {filter: '!has(value.skip)', set: {v: value.v, w: 'value.items.map(i, i * 2)[0]'}}\n"+
+		"sink: {sql: {SQL, mode: upsert, key: [id], columns: {id: id, k: {from: key}, v: {from: set}, w: {from: set}}}}"))
+	f.Add([]byte(`{"id":1,"v":1e400,"items":[0.1234567890123456789]}`), []byte("k"))
 	f.Fuzz(func(t *testing.T, value, key []byte) {
 		v, k := string(value), string(key)
 		for _, m := range mappers {
 			row, err := m.Decode(&kgo.Record{Key: key, Value: value})
-			if err == nil && (len(row.Values) != 4 || row.Values[0] == nil) {
+			if err == nil && !row.Rejected && (len(row.Values) != 4 || row.Values[0] == nil) {
 				t.Errorf("accepted without an id: %#v", row)
 			}
 		}

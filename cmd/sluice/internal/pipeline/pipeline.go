@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -50,16 +51,11 @@ func sinkConfig(spec *Spec, db *sql.DB, logger *slog.Logger) sqlsink.Config[Row]
 
 // rowOf tells the sink what to do with a row.
 func rowOf(s SQL) func(sluice.Message[Row]) (sqlsink.Row, error) {
-	key := make([]int, len(s.Key))
-	for i, name := range s.Key {
-		for j, c := range s.Columns {
-			if c.Name == name {
-				key[i] = j
-			}
-		}
-	}
+	key := s.keyColumns()
 	return func(m sluice.Message[Row]) (sqlsink.Row, error) {
 		switch row := m.Value; {
+		case row.Rejected:
+			return sqlsink.Skip(), nil
 		case !row.Tombstone:
 			return sqlsink.Put(row.Values...), nil
 		case s.Tombstone == TombstoneDelete:
@@ -71,6 +67,15 @@ func rowOf(s SQL) func(sluice.Message[Row]) (sqlsink.Row, error) {
 		}
 		return sqlsink.Skip(), nil
 	}
+}
+
+// keyColumns are the columns of the key, in its order.
+func (s SQL) keyColumns() []int {
+	key := make([]int, len(s.Key))
+	for i, name := range s.Key {
+		key[i] = slices.IndexFunc(s.Columns, func(c Column) bool { return c.Name == name })
+	}
+	return key
 }
 
 // Dialect is the sink's word for the kind of database.
@@ -99,7 +104,7 @@ func (p *Pipeline) Route() sluice.BatchRoute[Row] {
 		Policy: sluice.Policy{Commit: p.Spec.Commit, Retry: p.Spec.Retry},
 	}
 	if p.Spec.DeadLetter != "" {
-		route.Policy.OnFailure = sluice.DeadLetter{Topic: p.Spec.DeadLetter}
+		route.Policy.OnFailure = sluice.DeadLetter{Topic: p.Spec.DeadLetter, Headers: p.Spec.DeadLetterHeaders}
 	}
 	return route
 }
@@ -162,6 +167,9 @@ func (p *Pipeline) within(err error) error {
 
 // Rows counts the rows that were written.
 func (p *Pipeline) Rows() int64 { return p.sink.Stats().Written }
+
+// Skipped counts the records that made no row: those that the filter rejected, and tombstones that are skipped.
+func (p *Pipeline) Skipped() int64 { return p.sink.Stats().Skipped }
 
 // Close closes sink and database. Call it after the app's Run has returned.
 func (p *Pipeline) Close() error { return errors.Join(p.sink.Close(), p.db.Close()) }

@@ -15,6 +15,7 @@ import (
 type reader struct {
 	file     string
 	env      Environment
+	lines    []string // of the file
 	problems Problems
 }
 

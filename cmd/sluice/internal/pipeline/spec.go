@@ -18,11 +18,15 @@ type Spec struct {
 	Topics     []string
 	Group      string
 	Start      sluice.Start
+	StartAt    time.Time // what Start is, where it is a time
 	Decode     Format
+	Transform  Transform
 	SQL        SQL
 	Retry      sluice.Retry
 	DeadLetter string // the topic; empty for none
-	Commit     sluice.Commit
+	// DeadLetterHeaders are empty for the native ones.
+	DeadLetterHeaders sluice.DeadLetterHeaders
+	Commit            sluice.Commit
 }
 
 // Format says how a record's value is read.
@@ -43,7 +47,21 @@ const (
 	FromPartition = "partition"
 	FromOffset    = "offset"
 	FromTimestamp = "timestamp"
+	FromSet       = "set"
 )
+
+// Transform is what happens to a record between its decoding and its row. The zero value is nothing.
+type Transform struct {
+	Filter *Expression // nil: every record goes on
+	Set    []Computed  // in the order of the file
+}
+
+// Computed is a value that an expression makes of a record, for the columns that have from: set.
+type Computed struct {
+	Name       string
+	Expression *Expression
+	at         field
+}
 
 // SQL is the table that records go to.
 type SQL struct {
@@ -75,7 +93,7 @@ const (
 type Column struct {
 	Name string
 	From string // FromValue and its like
-	Path string // in the value or the key; empty for the whole of it
+	Path string // in the value or the key, empty for the whole of it; the name of a Computed
 	Type string // SQL type for create; empty for the sink's default
 }
 
