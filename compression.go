@@ -62,7 +62,7 @@ func codecOf(c Compression) *codec {
 }
 
 // checkCompression judges codec and level.
-func (c *ProducerConfig) checkCompression(m *mistakes) {
+func (c ProducerConfig) checkCompression(m *mistakes) {
 	const field, levelField = "ProducerConfig.Compression", "ProducerConfig.CompressionLevel"
 	k := codecOf(c.Compression)
 	if k == nil {
@@ -84,7 +84,7 @@ func (c *ProducerConfig) checkCompression(m *mistakes) {
 }
 
 // compression is what kgo is told. The configuration was checked.
-func (c *ProducerConfig) compression() kgo.Opt {
+func (c ProducerConfig) compression() kgo.Opt {
 	k := codecOf(c.Compression)
 	out := k.kgo()
 	if c.CompressionLevel != 0 {

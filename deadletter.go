@@ -31,7 +31,8 @@ func (d DeadLetter) withDefaults(bad *mistakes) DeadLetter {
 	}
 	d.Headers = cmp.Or(d.Headers, NativeHeaders)
 	if _, ok := headerSets[d.Headers]; !ok {
-		bad.add("Policy.OnFailure", string(d.Headers), fmt.Sprintf("DeadLetter.Headers is none of %v", slices.Sorted(maps.Keys(headerSets))))
+		known := slices.Sorted(maps.Keys(headerSets))
+		bad.add("Policy.OnFailure", string(d.Headers), fmt.Sprintf("DeadLetter.Headers is none of %v", known))
 	}
 	return d
 }

@@ -117,8 +117,8 @@ func springHeaders(group string, f engine.Failure) []kgo.RecordHeader {
 	if r.Attrs.TimestampType() == 1 {
 		kind = "LogAppendTime"
 	}
-	int32s := func(n int) string { return string(binary.BigEndian.AppendUint32(nil, uint32(int32(n)))) } //nolint:gosec // as it is
-	int64s := func(n int64) string { return string(binary.BigEndian.AppendUint64(nil, uint64(n))) }      //nolint:gosec // as it is
+	int32s := func(n int) string { return string(binary.BigEndian.AppendUint32(nil, uint32(int32(n)))) }
+	int64s := func(n int64) string { return string(binary.BigEndian.AppendUint64(nil, uint64(n))) }
 	headers := textHeaders("kafka_dlt-",
 		"original-topic", r.Topic,
 		"original-partition", int32s(int(r.Partition)),
@@ -169,8 +169,8 @@ func kafkaHeaders(group string, f engine.Failure) []kgo.RecordHeader {
 // textHeaders makes headers of names and values in turn.
 func textHeaders(prefix string, pairs ...string) []kgo.RecordHeader {
 	headers := make([]kgo.RecordHeader, 0, len(pairs)/2+1)
-	for i := 0; i < len(pairs); i += 2 {
-		headers = append(headers, kgo.RecordHeader{Key: prefix + pairs[i], Value: []byte(pairs[i+1])})
+	for pair := range slices.Chunk(pairs, 2) {
+		headers = append(headers, kgo.RecordHeader{Key: prefix + pair[0], Value: []byte(pair[1])})
 	}
 	return headers
 }

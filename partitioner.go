@@ -32,10 +32,7 @@ var partitioners = []namedPartitioner{
 }
 
 // checkPartitioner judges the partitioner's name.
-func (c *ProducerConfig) checkPartitioner(m *mistakes) {
-	if c.Partitioner == "" {
-		c.Partitioner = Murmur2
-	}
+func (c ProducerConfig) checkPartitioner(m *mistakes) {
 	names := make([]string, len(partitioners))
 	for i, p := range partitioners {
 		names[i] = string(p.name)
@@ -46,7 +43,7 @@ func (c *ProducerConfig) checkPartitioner(m *mistakes) {
 }
 
 // partitioner is what kgo is told. The configuration was checked.
-func (c *ProducerConfig) partitioner() kgo.Opt {
+func (c ProducerConfig) partitioner() kgo.Opt {
 	i := slices.IndexFunc(partitioners, func(p namedPartitioner) bool { return p.name == c.Partitioner })
 	return kgo.RecordPartitioner(partitioners[i].kgo())
 }

@@ -147,7 +147,8 @@ func (p Policy) withDefaults(bad *mistakes) Policy {
 		bad.add("Policy.Ordering", strconv.Itoa(int(p.Ordering)), "none of ByPartition, ByKey and Unordered")
 	}
 	if p.Workers < 0 {
-		bad.add("Policy.Workers", strconv.Itoa(p.Workers), fmt.Sprintf("negative; give the number of handlers that may run at once, or 0 for %d", defaultWorkers))
+		bad.add("Policy.Workers", strconv.Itoa(p.Workers), fmt.Sprintf(
+			"negative; give the number of handlers that may run at once, or 0 for %d", defaultWorkers))
 	}
 	p.Workers = cmp.Or(p.Workers, defaultWorkers)
 	p.Retry = p.Retry.withDefaults(bad)
@@ -160,7 +161,8 @@ func (p Policy) withDefaults(bad *mistakes) Policy {
 	}
 	p.Commit = p.Commit.withDefaults(bad)
 	if _, ok := p.OnFailure.(Halt); ok && p.Commit.before {
-		bad.add("Policy.OnFailure", "Halt", "it keeps a failed record for a person, but with BeforeHandle it is committed already; use DeadLetter or Drop")
+		bad.add("Policy.OnFailure", "Halt", "it keeps a failed record for a person, but with BeforeHandle it is committed already; "+
+			"use DeadLetter or Drop")
 	}
 	for i, m := range p.Middleware {
 		if m == nil {
@@ -183,7 +185,8 @@ func (r Retry) withDefaults(bad *mistakes) Retry {
 	r.Backoff = cmp.Or(r.Backoff, defaultBackoff)
 	r.MaxBackoff = cmp.Or(r.MaxBackoff, max(defaultMaxBackoff, r.Backoff))
 	if r.MaxBackoff < r.Backoff {
-		bad.add("Policy.Retry.MaxBackoff", r.MaxBackoff.String(), fmt.Sprintf("below Backoff, %v; raise it, or lower Backoff", r.Backoff), "Policy.Retry.Backoff")
+		bad.add("Policy.Retry.MaxBackoff", r.MaxBackoff.String(), fmt.Sprintf("below Backoff, %v; raise it, or lower Backoff", r.Backoff),
+			"Policy.Retry.Backoff")
 	}
 	return r
 }
@@ -193,7 +196,8 @@ func (c Commit) withDefaults(bad *mistakes) Commit {
 		return Every(defaultCommit)
 	}
 	if c.interval < 0 || c.interval > 0 && c.interval < minCommitInterval {
-		bad.add("Policy.Commit", c.interval.String(), fmt.Sprintf("an interval is at least %v; for less, EachRecord commits after every record", minCommitInterval))
+		bad.add("Policy.Commit", c.interval.String(), fmt.Sprintf(
+			"an interval is at least %v; for less, EachRecord commits after every record", minCommitInterval))
 	}
 	if c.records < 0 {
 		bad.add("Policy.Commit", strconv.Itoa(c.records), "a count is at least 1")

@@ -24,7 +24,8 @@ type Producer struct {
 
 // NewProducer makes a producer. It does no I/O: see Ping. Its error joins a *ConfigError for each mistake.
 func NewProducer(cfg ProducerConfig) (*Producer, error) {
-	if err := cfg.withDefaults(); err != nil {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
 		return nil, err
 	}
 	o := &outbox{
@@ -42,7 +43,6 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 		watches:   map[<-chan struct{}]*watch{},
 	}
 	o.open, o.end = context.WithCancel(o.base)
-	var err error
 	o.client, err = kgo.NewClient(append(cfg.produceOptions(), kgo.WithHooks(connectHook{o}))...)
 	if err != nil {
 		o.end()

@@ -77,10 +77,10 @@ const (
 )
 
 // withDefaults checks a configuration, all of it at once, and puts the defaults in the place of zeros.
-func (c *ProducerConfig) withDefaults() error {
+func (c ProducerConfig) withDefaults() (ProducerConfig, error) {
 	var m mistakes
-	given := *c
-	c.checkNumbers(&m)
+	given := c
+	checkProducerNumbers(&c, &m)
 	if given.BatchBytes == 0 {
 		c.BatchBytes = min(defaultBatchBytes, c.MaxRequestBytes)
 	}
@@ -89,6 +89,9 @@ func (c *ProducerConfig) withDefaults() error {
 	}
 	if c.ClientID == "" {
 		c.ClientID = defaultClientID
+	}
+	if c.Partitioner == "" {
+		c.Partitioner = Murmur2
 	}
 	c.connection().check(&m)
 	c.checkCompression(&m)
@@ -102,12 +105,12 @@ func (c *ProducerConfig) withDefaults() error {
 	if name := optionNamed(c.ClientOptions, ownedByProducer...); name != "" {
 		m.add("ClientOptions", "", "kgo."+name+" belongs to the producer; use the field of ProducerConfig that stands for it")
 	}
-	return m.err()
+	return c, m.err()
 }
 
-// checkNumbers judges each number by itself, and puts the defaults in the place of zeros. What a level may be depends on the
-// codec: see checkCompression.
-func (c *ProducerConfig) checkNumbers(m *mistakes) {
+// checkProducerNumbers judges each number by itself, and puts the defaults in the place of zeros. What a level may be depends on
+// the codec: see checkCompression.
+func checkProducerNumbers(c *ProducerConfig, m *mistakes) {
 	all := Config{Network: c.Network, producer: *c}
 	for i := range settings {
 		if s := &settings[i]; s.number != nil && s.of&producer != 0 && s.field != "ProducerConfig.CompressionLevel" {
@@ -123,7 +126,7 @@ func (c *ProducerConfig) checkNumbers(m *mistakes) {
 }
 
 // checkSizes judges sizes against each other.
-func (c *ProducerConfig) checkSizes(m *mistakes) {
+func (c ProducerConfig) checkSizes(m *mistakes) {
 	if c.BatchBytes > c.MaxRequestBytes {
 		m.add("ProducerConfig.BatchBytes", strconv.Itoa(int(c.BatchBytes)), fmt.Sprintf("is above ProducerConfig.MaxRequestBytes "+
 			"(max.request.size), %d: no request could take such a batch; lower it, or raise that", c.MaxRequestBytes),
@@ -131,7 +134,8 @@ func (c *ProducerConfig) checkSizes(m *mistakes) {
 	}
 	if c.MaxBufferedBytes < int64(c.MaxRequestBytes) {
 		m.add("ProducerConfig.MaxBufferedBytes", strconv.FormatInt(c.MaxBufferedBytes, 10), fmt.Sprintf("is below "+
-			"ProducerConfig.MaxRequestBytes (max.request.size), %d: the largest record would never have room; raise it, or lower that", c.MaxRequestBytes),
+			"ProducerConfig.MaxRequestBytes (max.request.size), %d: the largest record would never have room; raise it, or lower that",
+			c.MaxRequestBytes),
 			"ProducerConfig.MaxRequestBytes")
 	}
 	if c.BatchRecords > 0 && c.Linger == 0 {

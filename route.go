@@ -81,8 +81,8 @@ func AddBatch[V any](app *App, r BatchRoute[V]) error {
 		bad.add("Policy.Ordering", policy.Ordering.String(), "with Offsets; a sink that keeps one offset a partition needs ByPartition")
 	}
 	if r.Offsets != nil && (policy.Commit.before || policy.Commit.manual) {
-		bad.add("Policy.Commit", "", "BeforeHandle or Manual with Offsets; the sink keeps the offsets beside its data, and commits to Kafka "+
-			"only mirror them: leave it to an interval")
+		bad.add("Policy.Commit", "", "BeforeHandle or Manual with Offsets; the sink keeps the offsets beside its data, and commits to "+
+			"Kafka only mirror them: leave it to an interval")
 	}
 	if err := bad.err(); err != nil {
 		return app.refuse(fmt.Errorf("BatchRoute %v: %w", r.Topics, err))

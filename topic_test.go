@@ -53,7 +53,7 @@ func TestATopicWritesValuesWithKeysHeadersAndTombstones(t *testing.T) {
 		for _, r := range c.Read("orders") {
 			line := fmt.Sprintf("%s=%s", r.Key, r.Value)
 			if r.Value == nil {
-				line = fmt.Sprintf("%s deleted", r.Key)
+				line = fmt.Sprintf("%s: deleted", r.Key)
 			}
 			for _, h := range r.Headers {
 				line += fmt.Sprintf(" %s:%s", h.Key, h.Value)
@@ -63,9 +63,9 @@ func TestATopicWritesValuesWithKeysHeadersAndTombstones(t *testing.T) {
 		want := `ann={"customer":"ann","cents":5} cents:5
 bob={"customer":"bob","cents":7} cents:7
 cid={"customer":"cid","cents":9} cents:9
-ann deleted
- deleted
-x deleted`
+ann: deleted
+: deleted
+x: deleted`
 		if got := strings.Join(lines, "\n"); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}

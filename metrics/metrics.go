@@ -87,7 +87,10 @@ var (
 	ready = desc("ready", "1 while the app is a member of its group and nothing is wrong.")
 
 	counters = []statsMetric{
-		{desc("records_polled_total", "Records that were handed over to the app."), func(s sluice.Stats) float64 { return float64(s.Polled) }},
+		{
+			desc("records_polled_total", "Records that were handed over to the app."),
+			func(s sluice.Stats) float64 { return float64(s.Polled) },
+		},
 		{
 			desc("records_finished_total", "Records that were finished, in whatever way."),
 			func(s sluice.Stats) float64 { return float64(s.Finished) },
@@ -108,7 +111,7 @@ var (
 			func(s sluice.Stats) float64 { return float64(s.CommitsFailed) },
 		},
 		{
-			desc("commit_seconds_total", "What commits took, together; by commits_total and commits_failed_total it is their latency."),
+			desc("commit_seconds_total", "What commits took, together."),
 			func(s sluice.Stats) float64 { return s.CommitTime.Seconds() },
 		},
 		{desc("rebalances_total", "Times that partitions came or went."), func(s sluice.Stats) float64 { return float64(s.Rebalances) }},
@@ -119,7 +122,10 @@ var (
 		{desc("reclaims_total", "Times that a sink took a partition again."), func(s sluice.Stats) float64 { return float64(s.Reclaims) }},
 	}
 	gauges = []statsMetric{
-		{desc("buffered_records", "Records that were polled and are not finished."), func(s sluice.Stats) float64 { return float64(s.Buffered) }},
+		{
+			desc("buffered_records", "Records that were polled and are not finished."),
+			func(s sluice.Stats) float64 { return float64(s.Buffered) },
+		},
 		{
 			desc("buffered_bytes", "Bytes of the records that were polled and are not finished."),
 			func(s sluice.Stats) float64 { return float64(s.BufferedBytes) },

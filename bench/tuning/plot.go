@@ -28,7 +28,7 @@ func publish(m measured, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(folder, m.Name+".json"), text, 0o644); err != nil { //nolint:gosec // for everybody
+	if err := os.WriteFile(filepath.Join(folder, m.Name+".json"), text, 0o644); err != nil {
 		return err
 	}
 	return picture(m, filepath.Join(folder, m.Name+".svg"))
@@ -89,12 +89,15 @@ func picture(m measured, file string) error {
 	}
 	const width, height = 7 * vg.Inch, 7 * vg.Inch
 	svg := vgsvg.New(width, height)
-	tiles := draw.Tiles{Rows: len(panels), Cols: 1, PadY: vg.Points(8), PadTop: vg.Points(6), PadBottom: vg.Points(6), PadRight: vg.Points(12)}
+	tiles := draw.Tiles{
+		Rows: len(panels), Cols: 1, PadY: vg.Points(8),
+		PadTop: vg.Points(6), PadBottom: vg.Points(6), PadRight: vg.Points(12),
+	}
 	canvases := plot.Align(plots, tiles, draw.New(svg))
 	for i := range plots {
 		plots[i][0].Draw(canvases[i][0])
 	}
-	out, err := os.Create(file) //nolint:gosec // the caller's
+	out, err := os.Create(file)
 	if err != nil {
 		return err
 	}

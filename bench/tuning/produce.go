@@ -12,11 +12,11 @@ import (
 	"github.com/sluice-go/sluice"
 )
 
-func sizes(set func(*sluice.ProducerConfig, int32), values ...int32) []point {
+func sizes(values ...int32) []point {
 	var ps []point
 	for _, v := range values {
 		ps = append(ps, point{bytesLabel(int(v)), func(ctx context.Context, s *stage) (measure, error) {
-			return produce(ctx, s, 0, func(c *sluice.ProducerConfig) { set(c, v) })
+			return produce(ctx, s, 0, func(c *sluice.ProducerConfig) { c.BatchBytes = v })
 		}})
 	}
 	return ps

@@ -141,11 +141,11 @@ func (l *latencies) p99() float64 {
 // orders are values of 256 bytes that compress as JSON does. The first eight bytes are the time of sending.
 type orders struct{ r *rand.Rand }
 
-func newOrders() orders { return orders{rand.New(rand.NewPCG(1, 2))} } //nolint:gosec // the same ones each time
+func newOrders() orders { return orders{rand.New(rand.NewPCG(1, 2))} }
 
 func (o orders) next() *kgo.Record {
 	v := make([]byte, 8, recordSize)
-	binary.LittleEndian.PutUint64(v, uint64(time.Now().UnixNano())) //nolint:gosec // a time
+	binary.LittleEndian.PutUint64(v, uint64(time.Now().UnixNano()))
 	v = fmt.Appendf(v, `{"id":%d,"user":"user-%d","amount":%d.%02d,"currency":"EUR","items":[{"sku":"A-%05d","n":%d}],"note":"`,
 		o.r.Int64N(1e12), o.r.IntN(50_000), o.r.IntN(1000), o.r.IntN(100), o.r.IntN(10_000), o.r.IntN(9)+1)
 	for len(v) < recordSize-2 {
@@ -156,7 +156,7 @@ func (o orders) next() *kgo.Record {
 }
 
 func sentAt(r *kgo.Record) time.Time {
-	return time.Unix(0, int64(binary.LittleEndian.Uint64(r.Value))) //nolint:gosec // a time
+	return time.Unix(0, int64(binary.LittleEndian.Uint64(r.Value)))
 }
 
 func (s *stage) producerConfig(hook kgo.Hook) sluice.ProducerConfig {

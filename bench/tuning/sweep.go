@@ -58,14 +58,17 @@ const (
 )
 
 var sweeps = []sweep{
-	{Name: "batch-size", Title: "batch.size", Axis: "batch.size, bytes", Load: saturated, points: sizes(func(c *sluice.ProducerConfig, n int32) {
-		c.BatchBytes = n
-	}, 1<<10, 4<<10, 16<<10, 64<<10, 256<<10, 1_000_000)},
+	{
+		Name: "batch-size", Title: "batch.size", Axis: "batch.size, bytes", Load: saturated,
+		points: sizes(1<<10, 4<<10, 16<<10, 64<<10, 256<<10, 1_000_000),
+	},
 	{Name: "linger", Title: "linger.ms", Axis: "linger.ms", Load: paced, points: lingers(0, 1, 5, 20, 50, 100)},
 	{Name: "compression", Title: "compression.type", Axis: "compression.type", Load: saturated, points: codecs(
 		sluice.Uncompressed, sluice.Snappy, sluice.LZ4, sluice.Zstd, sluice.Gzip)},
-	{Name: "fetch-min-bytes", Title: "fetch.min.bytes", Axis: "fetch.min.bytes, with fetch.max.wait.ms = 500", Load: "a consumer behind " + paced,
-		points: fetches(1, 10_000, 100_000, 1_000_000, 5_000_000)},
+	{
+		Name: "fetch-min-bytes", Title: "fetch.min.bytes", Axis: "fetch.min.bytes, with fetch.max.wait.ms = 500",
+		Load: "a consumer behind " + paced, points: fetches(1, 10_000, 100_000, 1_000_000, 5_000_000),
+	},
 	{Name: "commit-frequency", Title: "how often to commit", Axis: "Policy.Commit", Load: backlog, points: []point{
 		commits("each record", sluice.EachRecord()),
 		commits("every 3rd", sluice.EveryN(3)),
