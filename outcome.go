@@ -52,6 +52,12 @@ func newOutcome(kind outcomeKind, err error, after time.Duration) error {
 	return &outcomeError{kind: kind, err: err, after: after}
 }
 
+// IsOutcome tells whether err is, or wraps, what Poison, Skip, RetryAfter, Outage or Reclaim return. Other errors are retried.
+func IsOutcome(err error) bool {
+	_, ok := errors.AsType[*outcomeError](err)
+	return ok
+}
+
 // Poison says that this record can never succeed: it is not retried, OnFailure decides at once. On a route without
 // OnFailure it stays where it is, is tried again at the longest backoff, and turns health red; it is never dropped.
 func Poison(err error) error { return newOutcome(kindPoison, err, 0) }

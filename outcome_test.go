@@ -74,7 +74,7 @@ func TestOutcomesSayWhatTheyAreAndWrapTheirCause(t *testing.T) {
 		"5 records of the batch failed; 0: EOF; 1: EOF; 2: EOF; and 2 more": &sluice.BatchError{
 			Failed: map[int]error{4: io.EOF, 3: io.EOF, 2: io.EOF, 1: io.EOF, 0: io.EOF},
 		},
-		"record 3 of the call, for topic orders: EOF": &sluice.ProduceError{Index: 3, Record: textRecord("orders", ""), Err: io.EOF},
+		"record 3 of the call, for topic orders, partition 0: EOF": &sluice.ProduceError{Index: 3, Record: textRecord("orders", ""), Err: io.EOF},
 	} {
 		if err.Error() != want {
 			t.Errorf("%q, want %q", err, want)
@@ -237,4 +237,19 @@ func TestAnOutageOfAnyLengthDeadLettersNothing(t *testing.T) {
 			t.Fatalf("attempts were counted: %v", maps.Collect(maps.All(attempts)))
 		}
 	})
+}
+
+func TestIsOutcome(t *testing.T) {
+	for _, err := range []error{
+		sluice.Poison(io.EOF), sluice.Skip("why"), sluice.RetryAfter(io.EOF, 1), sluice.Outage(io.EOF), sluice.Reclaim(io.EOF),
+	} {
+		if !sluice.IsOutcome(err) || !sluice.IsOutcome(fmt.Errorf("wrapped: %w", err)) {
+			t.Errorf("%v is not taken for an outcome", err)
+		}
+	}
+	for _, err := range []error{nil, io.EOF, &sluice.BatchError{}, &sluice.PanicError{}, sluice.Refused(io.EOF)} {
+		if sluice.IsOutcome(err) {
+			t.Errorf("%v is taken for an outcome", err)
+		}
+	}
 }

@@ -7,48 +7,58 @@ import (
 	"slices"
 )
 
-// poison finds the messages that are to blame for a batch that the database refuses: those whose row is refused by itself
-// or on top of the rows before it. It works in one transaction, which begins with the fence as every other does and is
+// poison finds the messages that are to blame for a batch that the database refuses: those that are refused by themselves
+// or on top of the ones before them. It works in one transaction, which begins with the fence as every other does and is
 // rolled back. nil: it found none.
 func (c *core) poison(ctx context.Context, b *batch) (map[int]error, error) {
 	conn, err := c.fence(ctx, b)
 	if err != nil {
 		return nil, err
 	}
-	if text := c.dialect.checkNow(); text != "" {
-		if _, err := conn.exec(ctx, text); err != nil {
-			c.conns.abort(ctx, conn, err)
-			return nil, err
-		}
-	}
-	failed, err := culprits(b.ops, func(ops []*op) error { return c.try(ctx, conn, b, ops) })
-	c.conns.abort(ctx, conn, err)
-	return failed, err
+	failed, err := b.content.culprits(ctx, conn, func(part func() error) error { return c.try(ctx, conn, part) })
+	return failed, c.undo(ctx, conn, err)
 }
 
-// faultError is a row's fault: the rows were taken back, the transaction goes on.
+// faultError is a row's fault: the part was taken back, the transaction goes on.
 type faultError struct{ err error }
 
 func (e *faultError) Error() string { return e.err.Error() }
 func (e *faultError) Unwrap() error { return e.err }
 
-// try writes ops on top of what the transaction has written, or, with a faultError, none of them.
-func (c *core) try(ctx context.Context, conn *conn, b *batch, ops []*op) error {
+// try does a part on top of what the transaction has done, or, with a faultError, nothing of it.
+func (c *core) try(ctx context.Context, conn *conn, part func() error) error {
 	if _, err := conn.exec(ctx, "savepoint sluice"); err != nil {
 		return err
 	}
-	err := c.write(ctx, conn, b, ops)
+	err := part()
+	if err == nil {
+		err = c.checkNow(ctx, conn)
+	}
 	if err == nil {
 		_, err = conn.exec(ctx, "release savepoint sluice")
 		return err
 	}
-	if !c.dialect.classify(err).rowFault() {
+	if !c.classify(err).rowFault() {
 		return err
 	}
 	if _, err := conn.exec(ctx, "rollback to savepoint sluice"); err != nil {
 		return err
 	}
 	return &faultError{err}
+}
+
+// checkNow makes the database check what it would check at COMMIT only, and leaves the transaction as it was.
+func (c *core) checkNow(ctx context.Context, conn *conn) error {
+	text := c.dialect.checkNow()
+	if text == "" {
+		return nil
+	}
+	for _, statement := range []string{"savepoint sluice_check", text, "rollback to savepoint sluice_check"} {
+		if _, err := conn.exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // culprits finds the messages to be taken out so that the rest can be written. try writes some ops, all or none, and
@@ -78,23 +88,23 @@ func culprits(ops []*op, try func([]*op) error) (map[int]error, error) {
 	return failed, nil
 }
 
-// bisect writes all ops but those to blame, in 2 log2(n) + 1 tries for each of them. The earlier half goes first, so that of two rows
+// bisect does all items but those to blame, in 2 log2(n) + 1 tries for each of them. The earlier half goes first, so that of two
 // that exclude each other the later one is to blame.
-func bisect(ops []*op, try func([]*op) error, blame func(*op, error)) error {
-	err := try(ops)
+func bisect[T any](items []T, try func([]T) error, blame func(T, error)) error {
+	err := try(items)
 	fault, ok := errors.AsType[*faultError](err)
 	switch {
 	case err == nil:
 		return nil
 	case !ok:
 		return err
-	case len(ops) == 1:
-		blame(ops[0], fault.err)
+	case len(items) == 1:
+		blame(items[0], fault.err)
 		return nil
 	}
-	half := len(ops) / 2
-	if err := bisect(ops[:half], try, blame); err != nil {
+	half := len(items) / 2
+	if err := bisect(items[:half], try, blame); err != nil {
 		return err
 	}
-	return bisect(ops[half:], try, blame)
+	return bisect(items[half:], try, blame)
 }

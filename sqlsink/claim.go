@@ -27,6 +27,8 @@ type claim struct {
 	owner     string // random, since a database that was restored may give an epoch twice
 	busy      atomic.Bool
 	next      int64 // next_offset as far as we know; belongs to who holds busy
+	sent      int64 // the end of the last batch that COMMIT was sent for; likewise
+	broken    error // what every further batch gets; likewise
 }
 
 func (c *claim) String() string { return c.topic + "/" + itoa(c.partition) }

@@ -135,65 +135,127 @@ const (
 	defaultOffsetsTable  = "sluice_offsets"
 )
 
-// settings is a Config without its type parameter, checked and with defaults.
+// settings is a Config or a TxConfig without its type parameter, checked and with defaults.
 type settings struct {
-	db            *sql.DB
-	dialect       dialect
-	table         tableName
-	offsets       tableName
+	base
+	table         tableName // empty where the user's own SQL is run
 	columns       []Column
 	key           []int // indexes into columns, in the order of Config.Key
 	create        bool
-	isolation     sql.IsolationLevel
-	limits        Limits
-	log           *slog.Logger
-	conns         int
 	statementRows int
 	mode          Mode
-	onMissingRow  MissingRow
+}
+
+// base is what both kinds of sinks need.
+type base struct {
+	db           *sql.DB
+	dialect      dialect
+	offsets      tableName
+	isolation    sql.IsolationLevel
+	limits       Limits
+	log          *slog.Logger
+	conns        int
+	onMissingRow MissingRow
+}
+
+func (s *settings) ownSQL() bool { return s.table.name == "" }
+
+// mistakes collects what is wrong with a configuration of the named type.
+type mistakes struct {
+	of   string
+	errs []error
+}
+
+func (m *mistakes) addf(field, format string, args ...any) {
+	m.errs = append(m.errs, &sluice.ConfigError{Field: "sqlsink." + m.of + "." + field, Problem: fmt.Sprintf(format, args...)})
+}
+
+func (m *mistakes) count(field string, n *int, def int) {
+	switch {
+	case *n < 0:
+		m.addf(field, "%d is negative", *n)
+	case *n == 0:
+		*n = def
+	}
+}
+
+// check finds what is wrong and sets defaults. offsets is the name of the table of offsets.
+func (s *base) check(m *mistakes, offsets string) {
+	if s.db == nil {
+		m.addf("DB", "required")
+	}
+	if s.dialect == nil {
+		m.addf("Dialect", "required (Postgres, MySQL or SQLite)")
+	} else if !s.dialect.hasIsolation(s.isolation) {
+		m.addf("Isolation", "%s has no level %q", s.dialect.name(), s.isolation)
+	}
+	if offsets == "" {
+		offsets = defaultOffsetsTable
+	}
+	var err error
+	if s.offsets, err = parseTable(offsets); err != nil {
+		m.addf("OffsetsTable", "%v", err)
+	}
+	if s.onMissingRow < RefuseMissing || s.onMissingRow > FromStart {
+		m.addf("OnMissingRow", "%d is none of RefuseMissing, FromCommit and FromStart", int(s.onMissingRow))
+	}
+	for _, l := range []struct {
+		field string
+		d     *time.Duration
+	}{{"Limits.Idle", &s.limits.Idle}, {"Limits.Lock", &s.limits.Lock}, {"Limits.Statement", &s.limits.Statement}} {
+		switch {
+		case *l.d < 0:
+			m.addf(l.field, "%v is negative; without a limit a frozen process would hold its locks for ever", *l.d)
+		case *l.d == 0:
+			*l.d = defaultLimit
+		}
+	}
+	most := defaultConns
+	if _, oneWriter := s.dialect.(sqlite); oneWriter {
+		most = 1 // partitions then wait for each other in turn, not by chance in busy_timeout
+	}
+	if s.db != nil {
+		if open := s.db.Stats().MaxOpenConnections; open > 0 {
+			most = min(most, open)
+			if s.conns > open {
+				m.addf("MaxConns", "%d is above the %d that DB.SetMaxOpenConns allows", s.conns, open)
+			}
+		}
+	}
+	m.count("MaxConns", &s.conns, most)
+	if s.log == nil {
+		s.log = slog.Default()
+	}
 }
 
 func (c Config[V]) settings() (settings, error) {
-	var errs []error
-	bad := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%w: sqlsink.Config: "+format, append([]any{sluice.ErrConfig}, args...)...))
-	}
+	m := &mistakes{of: "Config"}
 	s := settings{
-		db: c.DB, dialect: c.Dialect.impl, columns: slices.Clone(c.Columns), create: c.Create, isolation: c.Isolation, limits: c.Limits,
-		log: c.Logger, conns: c.MaxConns, statementRows: c.MaxStatementRows, mode: c.Mode, onMissingRow: c.OnMissingRow,
+		base: base{
+			db: c.DB, dialect: c.Dialect.impl, isolation: c.Isolation, limits: c.Limits, log: c.Logger, conns: c.MaxConns,
+			onMissingRow: c.OnMissingRow,
+		},
+		columns: slices.Clone(c.Columns), create: c.Create, statementRows: c.MaxStatementRows, mode: c.Mode,
 	}
-	if s.db == nil {
-		bad("DB: required")
-	}
-	if s.dialect == nil {
-		bad("Dialect: required (Postgres, MySQL or SQLite)")
-	} else if !s.dialect.hasIsolation(s.isolation) {
-		bad("Isolation: %s has no level %q", s.dialect.name(), s.isolation)
-	}
+	s.check(m, c.OffsetsTable)
 	if c.Row == nil {
-		bad("Row: required")
+		m.addf("Row", "required")
 	}
 	var err error
 	if s.table, err = parseTable(c.Table); err != nil {
-		bad("Table: %v", err)
-	}
-	if c.OffsetsTable == "" {
-		c.OffsetsTable = defaultOffsetsTable
-	}
-	if s.offsets, err = parseTable(c.OffsetsTable); err != nil {
-		bad("OffsetsTable: %v", err)
-	} else if s.offsets == s.table {
-		bad("OffsetsTable: the same as Table")
+		m.addf("Table", "%v", err)
+	} else if s.table == s.offsets {
+		m.addf("OffsetsTable", "the same as Table")
 	}
 	if len(c.Columns) == 0 {
-		bad("Columns: name at least one")
+		m.addf("Columns", "name at least one")
 	}
 	position := make(map[string]int, len(c.Columns))
 	for i, col := range c.Columns {
 		if err := checkName(col.Name); err != nil {
-			bad("Columns[%d].Name: %v", i, err)
+			m.addf(fmt.Sprintf("Columns[%d].Name", i), "%v", err)
 		} else if _, twice := position[col.Name]; twice {
-			bad("Columns[%d].Name: %q is named twice", i, col.Name)
+			m.addf(fmt.Sprintf("Columns[%d].Name", i), "%q is named twice", col.Name)
 		}
 		position[col.Name] = i
 	}
@@ -201,59 +263,21 @@ func (c Config[V]) settings() (settings, error) {
 		at, ok := position[k]
 		switch {
 		case !ok:
-			bad("Key[%d]: %q is not one of Columns", i, k)
+			m.addf(fmt.Sprintf("Key[%d]", i), "%q is not one of Columns", k)
 		case slices.Contains(c.Key[:i], k):
-			bad("Key[%d]: %q is named twice", i, k)
+			m.addf(fmt.Sprintf("Key[%d]", i), "%q is named twice", k)
 		default:
 			s.key = append(s.key, at)
 		}
 	}
 	switch {
 	case c.Mode < Insert || c.Mode > Upsert:
-		bad("Mode: %d is neither Insert nor Upsert", int(c.Mode))
+		m.addf("Mode", "%d is neither Insert nor Upsert", int(c.Mode))
 	case c.Mode == Upsert && len(c.Key) == 0:
-		bad("Key: required with Mode Upsert; name the columns that identify a row")
+		m.addf("Key", "required with Mode Upsert; name the columns that identify a row")
 	}
-	if c.OnMissingRow < RefuseMissing || c.OnMissingRow > FromStart {
-		bad("OnMissingRow: %d is none of RefuseMissing, FromCommit and FromStart", int(c.OnMissingRow))
-	}
-	limit := func(name string, d *time.Duration) {
-		switch {
-		case *d < 0:
-			bad("Limits.%s: %v is negative; without a limit a frozen process would hold its locks for ever", name, *d)
-		case *d == 0:
-			*d = defaultLimit
-		}
-	}
-	limit("Idle", &s.limits.Idle)
-	limit("Lock", &s.limits.Lock)
-	limit("Statement", &s.limits.Statement)
-	count := func(name string, n *int, def int) {
-		switch {
-		case *n < 0:
-			bad("%s: %d is negative", name, *n)
-		case *n == 0:
-			*n = def
-		}
-	}
-	count("MaxStatementRows", &s.statementRows, defaultStatementRows)
-	conns := defaultConns
-	if _, oneWriter := s.dialect.(sqlite); oneWriter {
-		conns = 1 // partitions then wait for each other in turn, not by chance in busy_timeout
-	}
-	if s.db != nil {
-		if most := s.db.Stats().MaxOpenConnections; most > 0 {
-			conns = min(conns, most)
-			if c.MaxConns > most {
-				bad("MaxConns: %d is above the %d that DB.SetMaxOpenConns allows", c.MaxConns, most)
-			}
-		}
-	}
-	count("MaxConns", &s.conns, conns)
-	if s.log == nil {
-		s.log = slog.Default()
-	}
-	return s, errors.Join(errs...)
+	m.count("MaxStatementRows", &s.statementRows, defaultStatementRows)
+	return s, errors.Join(m.errs...)
 }
 
 // tableName is a table's name in parts, unquoted. schema is empty for the connection's own.

@@ -145,14 +145,17 @@ func (p *conns) discard(c *conn) {
 	<-p.slots
 }
 
-// abort rolls back after err. The connection is kept only when the database itself has told what was wrong.
-func (p *conns) abort(ctx context.Context, c *conn, err error) {
-	known := errors.Is(err, errNoMatch) || errors.Is(err, errNoRow) || err == nil || p.d.classify(err) != classOutage
+// abort rolls back after err, and tells whether the database has answered. The connection is kept only when the database itself
+// has told what was wrong, or nothing was wrong with it.
+func (p *conns) abort(ctx context.Context, c *conn, err error) (answered bool) {
+	_, known := errors.AsType[*verdict](err)
+	known = known || errors.Is(err, errNoMatch) || errors.Is(err, errNoRow) || err == nil || p.d.classify(err) != classOutage
 	if rollbackErr := c.rollback(ctx); rollbackErr != nil || !known {
 		p.discard(c)
-		return
+		return rollbackErr == nil
 	}
 	p.put(c)
+	return true
 }
 
 // close closes the free connections and, as they come back, the others.

@@ -53,6 +53,12 @@ type dialect interface { //nolint:interfacebloat // all of it belongs to one pla
 	describe(context.Context, *conn, tableName) (*catalog, error)
 
 	classify(error) class
+	// told says whether the error is the server's own word.
+	told(error) bool
+	// noSavepoint says whether the error is that a savepoint is not there, or no transaction is.
+	noSavepoint(error) bool
+	// commits says whether a statement that begins with these words, in lower case, ends the transaction in this database only.
+	commits(first, second string) bool
 }
 
 // catalog is what a dialect knows about a table.

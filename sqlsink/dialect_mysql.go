@@ -245,6 +245,27 @@ func (d mysql) classify(err error) class {
 	return classOutage
 }
 
+func (d mysql) told(err error) bool {
+	_, _, ok := d.number(err)
+	return ok
+}
+
+func (d mysql) noSavepoint(err error) bool {
+	number, _, _ := d.number(err)
+	return number == 1305
+}
+
+// commits knows the statements that commit before they begin.
+func (mysql) commits(first, second string) bool {
+	switch first {
+	case "create", "drop":
+		return second != "temporary"
+	case "alter", "grant", "lock", "rename", "revoke", "truncate", "unlock", "xa":
+		return true
+	}
+	return false
+}
+
 // mysqlCompare minds that MySQL compares a number with a text as floating point numbers: in a where, 'abc' is the key 0, and
 // 0 is every key that is no number.
 func mysqlCompare(typ string) func(any) (any, error) {

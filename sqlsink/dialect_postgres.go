@@ -162,3 +162,17 @@ func (postgres) classify(err error) class {
 	}
 	return classifyClient(err)
 }
+
+func (postgres) told(err error) bool {
+	_, ok := sqlState(err)
+	return ok
+}
+
+func (postgres) noSavepoint(err error) bool {
+	state, _ := sqlState(err)
+	return state == "3B001" || state == "25P01"
+}
+
+func (postgres) commits(first, second string) bool {
+	return first == "end" || first == "abort" || (first == "prepare" && second == "transaction")
+}

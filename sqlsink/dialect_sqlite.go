@@ -132,18 +132,39 @@ func (sqlite) describe(ctx context.Context, c *conn, t tableName) (*catalog, err
 	return found, nil
 }
 
-func (sqlite) classify(err error) class {
+// resultCode finds SQLite's result code in an error, without its details.
+func resultCode(err error) (int, bool) {
 	coded, ok := errors.AsType[interface {
 		error
 		Code() int
 	}](err)
+	if !ok {
+		return 0, false
+	}
+	return coded.Code() & 0xff, true
+}
+
+func (sqlite) told(err error) bool {
+	_, ok := resultCode(err)
+	return ok
+}
+
+func (sqlite) noSavepoint(err error) bool {
+	code, _ := resultCode(err)
+	return code == 1 // "no such savepoint", among others
+}
+
+func (sqlite) commits(first, _ string) bool { return first == "end" }
+
+func (sqlite) classify(err error) class {
+	code, ok := resultCode(err)
 	if !ok {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			return classOutage
 		}
 		return classifyClient(err)
 	}
-	switch coded.Code() & 0xff { // the rest is detail
+	switch code {
 	case 5, 6: // SQLITE_BUSY, SQLITE_LOCKED
 		return classRetry
 	case 19, 20: // SQLITE_CONSTRAINT, SQLITE_MISMATCH

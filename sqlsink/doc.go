@@ -1,5 +1,6 @@
-// Package sqlsink writes Kafka records to a table of a SQL database, each exactly once: rows and offsets are in one
-// transaction, and a process that lost its partition cannot write any more.
+// Package sqlsink brings Kafka records into a SQL database, each exactly once: what they do and their offsets are in one
+// transaction, and a process that lost its partition cannot write any more. [New] writes rows of one table; [NewTx] runs
+// SQL of your own.
 //
 //	sink, err := sqlsink.New(sqlsink.Config[Order]{
 //		DB: db, Dialect: sqlsink.Postgres(), Table: "orders", Mode: sqlsink.Upsert, Key: []string{"id"},
@@ -22,7 +23,7 @@
 //	update sluice_offsets set next_offset = <end> where <partition> and owner_epoch = <mine> and owner = <mine> and next_offset = <start>
 //
 //	          rows hit: 1                        rows hit: 0
-//	fence ----------------> rows -> COMMIT    ------------------> read the row
+//	fence ----------------> rows* -> COMMIT   ------------------> read the row
 //	  ^                        |      |                             |
 //	  |   deadlock, lock wait  |      | no answer                   +- ours, next = end: an earlier COMMIT arrived: done
 //	  +------------------------+------+                             +- ours, next = start: again
@@ -30,9 +31,36 @@
 //	                           +- the row's fault: bisection, sluice.Poison
 //	                           +- anything else: sluice.Outage
 //
+//	* the rows of New, or the Work of NewTx
+//
 // The fence comes first for three reasons. A zombie touches no row of the table. A retry after a COMMIT without an answer
 // waits on the offset row until the database has decided about that COMMIT, so what it sees is final; no separate read
 // is needed before it. And a duplicate key in the rows can never be our own.
+//
+// # SQL of your own
+//
+// Where a record is more than a row (a balance to update, two tables, a function to call), [NewTx] calls your Work with the
+// transaction instead, behind the same fence:
+//
+//	sink, err := sqlsink.NewTx(sqlsink.TxConfig[Transfer]{
+//		DB: db, Dialect: sqlsink.Postgres(),
+//		Work: func(ctx context.Context, tx *sqlsink.Tx, b sluice.Batch[Transfer]) error {
+//			for _, m := range b.Messages {
+//				const move = "update accounts set balance = balance + $1 where id = $2"
+//				if _, err := tx.ExecContext(ctx, move, -m.Value.Amount, m.Value.From); err != nil {
+//					return err
+//				}
+//				if _, err := tx.ExecContext(ctx, move, m.Value.Amount, m.Value.To); err != nil {
+//					return err
+//				}
+//			}
+//			return nil
+//		},
+//	})
+//
+// Work stands between a savepoint and its release. If the release fails, Work has left no transaction, or PostgreSQL has given it up
+// after an error that Work swallowed; either way nothing is committed by us. COMMIT, ROLLBACK and BEGIN are refused before they run.
+// [TxConfig] says what Work may return and what becomes of it.
 //
 // # Databases
 //

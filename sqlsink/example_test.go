@@ -105,8 +105,8 @@ func ExampleNew_mistakes() {
 	_, err := sqlsink.New(sqlsink.Config[order]{Table: "orders", Mode: sqlsink.Upsert, Dialect: sqlsink.SQLite()})
 	fmt.Println(err)
 	// Output:
-	// invalid configuration: sqlsink.Config: DB: required
-	// invalid configuration: sqlsink.Config: Row: required
-	// invalid configuration: sqlsink.Config: Columns: name at least one
-	// invalid configuration: sqlsink.Config: Key: required with Mode Upsert; name the columns that identify a row
+	// sqlsink.Config.DB: required
+	// sqlsink.Config.Row: required
+	// sqlsink.Config.Columns: name at least one
+	// sqlsink.Config.Key: required with Mode Upsert; name the columns that identify a row
 }

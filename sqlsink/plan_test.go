@@ -14,7 +14,7 @@ func TestPlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := rapid.SampledFrom(dialects()).Draw(t, "dialect")
 		s := settings{
-			dialect: d.impl, table: tableName{name: "t"}, offsets: tableName{name: "o"}, mode: Upsert,
+			base: base{dialect: d.impl, offsets: tableName{name: "o"}}, table: tableName{name: "t"}, mode: Upsert,
 			columns: []Column{{Name: "k"}, {Name: "v"}}, key: []int{0},
 		}
 		c := &core{settings: s, text: newStatements(&s)}

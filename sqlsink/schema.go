@@ -75,7 +75,7 @@ func (c *core) inspect(ctx context.Context) (problems, err error) {
 	}
 	var table *catalog // nil when there is none
 	offsets, err := c.dialect.describe(ctx, conn, c.offsets)
-	if err == nil || errors.Is(err, errNoTable) {
+	if !c.ownSQL() && (err == nil || errors.Is(err, errNoTable)) {
 		table, err = c.dialect.describe(ctx, conn, c.settings.table)
 	}
 	if errors.Is(err, errNoTable) {
@@ -90,7 +90,10 @@ func (c *core) inspect(ctx context.Context) (problems, err error) {
 		errs = append(errs, fmt.Errorf("sqlsink: table "+t.String()+": "+format, args...))
 	}
 	c.checkOffsets(offsets, bad)
-	info := c.checkTable(table, bad)
+	info := new(tableInfo)
+	if !c.ownSQL() { // which tables the user's own SQL needs is not ours to know
+		info = c.checkTable(table, bad)
+	}
 	if len(errs) > 0 {
 		return errors.Join(errs...), nil
 	}

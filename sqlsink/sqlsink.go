@@ -5,18 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 
 	"github.com/sluice-go/sluice"
 )
 
-// Sink writes batches of records to a table, each record exactly once. Give its Handle and the sink itself, as Offsets, to a
-// sluice.BatchRoute. It is safe for concurrent use.
+// Sink brings batches of records into a database, each record exactly once: as rows of a table ([New]), or by SQL of your own
+// ([NewTx]). Give its Handle and the sink itself, as Offsets, to a sluice.BatchRoute. It is safe for concurrent use.
 type Sink[V any] struct {
-	core *core
-	row  func(sluice.Message[V]) (Row, error)
+	core    *core
+	content func(sluice.Batch[V]) (content, error)
 }
 
 // core is a Sink without its type parameter.
@@ -30,21 +29,26 @@ type core struct {
 
 var _ sluice.Offsets = (*Sink[any])(nil)
 
-// New makes a sink. It does no I/O; every mistake in cfg is returned at once, wrapping sluice.ErrConfig.
+// New makes a sink that writes rows. It does no I/O; every mistake in cfg is returned at once, each a *sluice.ConfigError.
 func New[V any](cfg Config[V]) (*Sink[V], error) {
 	s, err := cfg.settings()
 	if err != nil {
 		return nil, err
 	}
 	s.log = s.log.With(slog.String("table", s.table.String()))
-	return &Sink[V]{core: &core{settings: s, text: newStatements(&s), conns: newConns(&s)}, row: cfg.Row}, nil
+	c := newCore(&s)
+	return &Sink[V]{core: c, content: func(b sluice.Batch[V]) (content, error) { return newRows(c, cfg.Row, b.Messages) }}, nil
+}
+
+func newCore(s *settings) *core {
+	return &core{settings: *s, text: newStatements(s), conns: newConns(s)}
 }
 
 // Prepare creates what is missing (the table of offsets; with Config.Create the table of rows) and then does what Check
 // does. Call it before the app runs. Any number of processes may call it at once.
 func (s *Sink[V]) Prepare(ctx context.Context) error { return s.core.prepare(ctx) }
 
-// Check looks whether both tables are there and fit Config, and changes nothing. Its error names everything that is wrong
+// Check looks whether the tables are there and fit the configuration, and changes nothing. Its error names everything that is wrong
 // and says what to do about it.
 func (s *Sink[V]) Check(ctx context.Context) error { return s.core.check(ctx) }
 
@@ -53,14 +57,14 @@ func (s *Sink[V]) Claim(ctx context.Context, r sluice.ClaimRequest) (sluice.Clai
 	return s.core.claim(ctx, r)
 }
 
-// Handle writes a batch and its end in one transaction. It is a sluice.BatchRoute's Handle. Its outcomes:
+// Handle brings a batch and its end into the database in one transaction. It is a sluice.BatchRoute's Handle. Its outcomes:
 //
-//	nil                   rows and offset are committed
-//	*sluice.BatchError    these records are poison; nothing was written
-//	sluice.Poison         the database refuses the batch as a whole but none of its rows by itself; nothing was written
+//	nil                   the batch and its offset are committed
+//	*sluice.BatchError    these records are poison, or what TxConfig.Work said of them; nothing was written
+//	sluice.Poison         the database refuses the batch as a whole but none of its records by itself; nothing was written
 //	sluice.Reclaim        the partition is no longer ours, or the offset was changed by somebody else; nothing was written
 //	sluice.Outage         the database is away, or said something unknown; whether the batch was written is found out by the next call
-//	any other error       ctx ended, or the batch is not from a claim of this sink
+//	any other error       ctx ended, the batch is not from a claim of this sink, or TxConfig.Work returned it; nothing was written
 func (s *Sink[V]) Handle(ctx context.Context, b sluice.Batch[V]) error {
 	cl, ok := b.Claim.(*claim)
 	if !ok {
@@ -71,48 +75,21 @@ func (s *Sink[V]) Handle(ctx context.Context, b sluice.Batch[V]) error {
 	}
 	defer cl.busy.Store(false)
 
-	w := &batch{claim: cl, from: cl.next, to: b.Next, epoch: b.NextEpoch, messages: len(b.Messages), maxRows: s.core.statementRows}
+	if cl.broken != nil {
+		return cl.broken
+	}
+	w := &batch{claim: cl, from: cl.next, to: b.Next, epoch: b.NextEpoch, messages: len(b.Messages)}
 	if w.to <= w.from {
 		if w.to == w.from && w.messages == 0 {
 			return nil
 		}
 		return sluice.Reclaim(fmt.Errorf("sqlsink: %s: a batch that ends at %d, but %d is stored already", cl, w.to, w.from))
 	}
-	failed := map[int]error{}
-	for i, m := range b.Messages {
-		r, err := s.makeRow(m)
-		if err == nil && r.kind == rowSkip {
-			w.skipped++
-			continue
-		}
-		var o *op
-		if err == nil {
-			r, err = s.core.deleteKey(r)
-		}
-		if err == nil {
-			o, err = s.core.newOp(i, r)
-		}
-		if err != nil {
-			failed[i] = sluice.Poison(fmt.Errorf("sqlsink: table %s: %w", s.core.settings.table, err))
-			continue
-		}
-		w.ops = append(w.ops, o)
-	}
-	if len(failed) > 0 {
-		s.core.stats.poison.Add(int64(len(failed)))
-		return &sluice.BatchError{Failed: failed, RolledBack: true}
+	var err error
+	if w.content, err = s.content(b); err != nil {
+		return err
 	}
 	return s.core.work(ctx, w)
-}
-
-// makeRow turns a panic of one message into that message's poison.
-func (s *Sink[V]) makeRow(m sluice.Message[V]) (r Row, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &sluice.PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return s.row(m)
 }
 
 // Close closes the sink's connections; those in use are closed when their transaction ends. Call it after the app's Run has
@@ -122,7 +99,8 @@ func (s *Sink[V]) Close() error {
 	return nil
 }
 
-// Stats are counters since the sink was made. They only grow.
+// Stats are counters since the sink was made. They only grow. What a TxConfig.Work writes is its own to count: Written, Deleted
+// and Skipped stay 0.
 type Stats struct {
 	Written  int64 `json:"written"`  // rows inserted or upserted, committed; of an upsert's key the last one in a batch only
 	Deleted  int64 `json:"deleted"`  // keys deleted, committed

@@ -15,18 +15,46 @@ type batch struct {
 	from, to int64
 	epoch    int32 // of the record before to
 	messages int
-	skipped  int
-	ops      []*op // in offset order
-	maxRows  int   // of a statement; it shrinks when the database finds one too large
+	content  content
 }
+
+// content is what a batch's transaction does between its fence and its COMMIT: rows, or the user's own SQL.
+type content interface {
+	// write does all of it, from scratch each time. A *verdict is the batch's outcome, a *brokenError says that no transaction is
+	// left; every other error is the database's.
+	write(ctx context.Context, conn *conn) error
+	// culprits finds the messages that are to blame when the database refuses the whole: it does parts of it, each by try.
+	culprits(ctx context.Context, conn *conn, try func(part func() error) error) (map[int]error, error)
+	// smaller makes the next try's statements smaller, where that may help against an error of this class.
+	smaller(class) bool
+	// committed counts it.
+	committed(*counters)
+}
+
+// verdict ends a batch: the error is its outcome, whatever the database would say.
+type verdict struct {
+	err error
+	// plain: it is an error that says nothing about what to do, and so may come from a lost connection or an ended context.
+	plain bool
+}
+
+func (v *verdict) Error() string { return v.err.Error() }
+
+// brokenError says that the transaction was ended by somebody else than us: what is committed, nobody knows.
+type brokenError struct{ err error }
+
+func (e *brokenError) Error() string { return e.err.Error() }
+
+// errEnded: see TxConfig.Work.
+var errEnded = errors.New("Work has ended the fenced transaction by a COMMIT, a ROLLBACK or a statement that does such a thing")
 
 // stage is how far a transaction came.
 type stage int
 
 const (
-	stageFence  stage = iota // begin and fence: no row was touched
-	stageRows                // nothing is committed
-	stageCommit              // what COMMIT did is unknown
+	stageFence   stage = iota // begin and fence: no row was touched
+	stageContent              // nothing is committed
+	stageCommit               // what COMMIT did is unknown
 	stageDone
 )
 
@@ -55,16 +83,16 @@ func (c *core) work(ctx context.Context, b *batch) error {
 		if at, err = c.transaction(ctx, b); err == nil {
 			return nil
 		}
-		class := c.dialect.classify(err)
+		class := c.classify(err)
 		if at != stageFence && class.rowFault() {
-			if b.smaller(class) {
-				c.log.DebugContext(ctx, "smaller statements", slog.String("partition", b.claim.String()), slog.Int("rows", b.maxRows))
+			if b.content.smaller(class) {
+				c.log.DebugContext(ctx, "smaller statements", slog.String("partition", b.claim.String()))
 				continue
 			}
 			failed, searchErr := c.poison(ctx, b)
 			switch {
 			case searchErr != nil: // no row's fault: the search itself failed
-				err, at, class = searchErr, stageFence, c.dialect.classify(searchErr)
+				err, at, class = searchErr, stageFence, c.classify(searchErr)
 			case len(failed) == 0 && b.messages == 1:
 				return c.refused(map[int]error{0: err})
 			case len(failed) > 0:
@@ -76,14 +104,17 @@ func (c *core) work(ctx context.Context, b *batch) error {
 				continue
 			}
 		}
+		var done bool
+		if done, err = b.decided(ctx, err); done {
+			return err
+		}
 		if errors.Is(err, errNoMatch) {
-			var done bool
 			if done, err = c.settle(ctx, b); done {
 				return err
 			}
 			class = classRetry
 			if err != nil {
-				class = c.dialect.classify(err)
+				class = c.classify(err)
 			} else {
 				err = errNoMatch
 			}
@@ -103,6 +134,17 @@ func (c *core) work(ctx context.Context, b *batch) error {
 	return sluice.Outage(fmt.Errorf("sqlsink: %s: %w", b.claim, err))
 }
 
+// decided tells whether the content's error is the batch's outcome, whatever the database would say.
+func (b *batch) decided(ctx context.Context, err error) (bool, error) {
+	if broken, ok := errors.AsType[*brokenError](err); ok {
+		return true, b.standStill(broken.err)
+	}
+	if v, ok := errors.AsType[*verdict](err); ok {
+		return !v.plain || ctx.Err() == nil, v.err
+	}
+	return false, err
+}
+
 // ended is the outcome when ctx ended. A deadline, which only a middleware sets, must not use up attempts in an outage.
 func ended(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -111,45 +153,68 @@ func ended(ctx context.Context, err error) error {
 	return endOf(ctx, err)
 }
 
-// smaller makes the statements of the next try smaller, where that may help against an error of this class.
-func (b *batch) smaller(class class) bool {
-	if b.maxRows == 1 || (class != classTooLarge && class != classTwice) {
-		return false
+// standStill is the outcome when somebody else has ended our transaction: the batch may be in the database in part. To go on
+// would lose the rest, to try again would do the part twice, so this claim does neither.
+func (b *batch) standStill(err error) error {
+	b.claim.broken = sluice.Outage(fmt.Errorf("sqlsink: %s: %w; what it did of the records from offset %d to %d may be committed, and "+
+		"nothing of them is done again by this process: mend Work, repair the data, and start the process again (it goes on at the "+
+		"next_offset of the table of offsets)", b.claim, err, b.from, b.to-1))
+	return b.claim.broken
+}
+
+// classify is the dialect's, for errors that are the database's.
+func (c *core) classify(err error) class {
+	_, isVerdict := errors.AsType[*verdict](err)
+	_, isBroken := errors.AsType[*brokenError](err)
+	if isVerdict || isBroken {
+		return classOutage
 	}
-	b.maxRows = max(1, b.maxRows/8)
-	if class == classTwice {
-		b.maxRows = 1
-	}
-	return true
+	return c.dialect.classify(err)
 }
 
 // refused is the outcome of a batch with poison in it.
 func (c *core) refused(failed map[int]error) error {
 	c.stats.poison.Add(int64(len(failed)))
 	for i, err := range failed {
-		failed[i] = sluice.Poison(fmt.Errorf("sqlsink: table %s: %w", c.settings.table, err))
+		failed[i] = c.poisonous(err)
 	}
 	return &sluice.BatchError{Failed: failed, RolledBack: true}
 }
 
-// transaction writes the batch: fence, rows, commit. On success the claim has moved to the batch's end.
+func (c *core) poisonous(err error) error {
+	if c.ownSQL() {
+		return sluice.Poison(fmt.Errorf("sqlsink: %w", err))
+	}
+	return sluice.Poison(fmt.Errorf("sqlsink: table %s: %w", c.settings.table, err))
+}
+
+// transaction writes the batch: fence, content, commit. On success the claim has moved to the batch's end.
 func (c *core) transaction(ctx context.Context, b *batch) (stage, error) {
 	conn, err := c.fence(ctx, b)
 	if err != nil {
 		return stageFence, err
 	}
-	ops := lastOps(b.ops)
-	if err := c.write(ctx, conn, b, ops); err != nil {
-		c.conns.abort(ctx, conn, err)
-		return stageRows, err
+	if err := b.content.write(ctx, conn); err != nil {
+		return stageContent, c.undo(ctx, conn, err)
 	}
+	b.claim.sent = b.to
 	if _, err := conn.exec(ctx, "commit"); err != nil {
 		c.conns.discard(conn)
 		return stageCommit, fmt.Errorf("commit: %w", err)
 	}
 	c.conns.put(conn)
-	c.committed(b, ops)
+	c.committed(b)
 	return stageDone, nil
+}
+
+// undo rolls back after an error of a batch's content, and returns it. An error of the user's own is taken for the database's
+// when the database does not answer any more.
+func (c *core) undo(ctx context.Context, conn *conn, err error) error {
+	answered := c.conns.abort(ctx, conn, err)
+	if v, ok := errors.AsType[*verdict](err); ok && v.plain && !answered {
+		return v.err
+	}
+	return err
 }
 
 // fence begins a transaction and moves the offset to the batch's end, if the partition is ours and stands at its start.
@@ -167,25 +232,9 @@ func (c *core) fence(ctx context.Context, b *batch) (*conn, error) {
 	return conn, nil
 }
 
-func (c *core) write(ctx context.Context, conn *conn, b *batch, ops []*op) error {
-	for s := range c.plan(ops, b.maxRows, conn.packet) {
-		if _, err := conn.exec(ctx, s.text, s.args...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *core) committed(b *batch, ops []*op) {
+func (c *core) committed(b *batch) {
 	b.claim.next = b.to
-	for _, o := range ops {
-		if o.kind == rowDelete {
-			c.stats.deleted.Add(1)
-		} else {
-			c.stats.written.Add(1)
-		}
-	}
-	c.stats.skipped.Add(int64(b.skipped))
+	b.content.committed(&c.stats)
 	c.stats.batches.Add(1)
 }
 
@@ -208,8 +257,10 @@ func (c *core) settle(ctx context.Context, b *batch) (done bool, err error) {
 		err = errNoRow
 	case err != nil:
 		return false, err
+	case ours && row.next == b.to && cl.sent != b.to:
+		return true, b.standStill(fmt.Errorf("%w: %d is stored, and we have sent no COMMIT", errEnded, b.to))
 	case ours && row.next == b.to: // an earlier COMMIT of this batch arrived
-		c.committed(b, lastOps(b.ops))
+		c.committed(b)
 		return true, nil
 	case ours && row.next == b.from:
 		return false, nil

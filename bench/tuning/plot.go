@@ -34,7 +34,7 @@ func publish(m measured, folder string) error {
 	return picture(m, filepath.Join(folder, m.Name+".svg"))
 }
 
-// panel is one of the three curves of a picture.
+// panel is one of the three charts of a picture.
 type panel struct {
 	label string
 	value func(measure) float64
@@ -62,32 +62,37 @@ func picture(m measured, file string) error {
 		}
 		p.Y.Label.Text = pn.label
 		p.Y.Min = 0
+		p.Y.Tick.Marker = ticks{}
+		values := make(plotter.Values, len(m.Points))
 		xys := make(plotter.XYs, len(m.Points))
 		labels := make([]string, len(m.Points))
 		names := make([]string, len(m.Points))
 		for j, pt := range m.Points {
 			v := pn.value(pt.measure)
-			xys[j] = plotter.XY{X: float64(j), Y: v}
+			values[j], xys[j] = v, plotter.XY{X: float64(j), Y: v}
 			labels[j], names[j] = short(v), pt.Value
-			p.Y.Max = max(p.Y.Max, v*1.25)
+			p.Y.Max = max(p.Y.Max, v*1.2)
 		}
 		p.NominalX(names...)
-		p.X.Min, p.X.Max = -0.5, float64(len(names))-0.5
-		p.Add(plotter.NewGrid())
-		line, points, err := plotter.NewLinePoints(xys)
+		p.X.Tick.Label.Font.Size = vg.Points(9)
+		p.X.Min, p.X.Max = -0.6, float64(len(names))-0.4
+		bars, err := plotter.NewBarChart(values, vg.Points(30))
 		if err != nil {
 			return err
 		}
-		line.Color, points.Color, points.Shape = pn.color, pn.color, draw.CircleGlyph{}
+		bars.Color, bars.LineStyle.Width = pn.color, 0
 		text, err := plotter.NewLabels(plotter.XYLabels{XYs: xys, Labels: labels})
 		if err != nil {
 			return err
 		}
-		text.Offset = vg.Point{X: vg.Points(4), Y: vg.Points(5)}
-		p.Add(line, points, text)
+		for j := range text.TextStyle {
+			text.TextStyle[j].XAlign, text.TextStyle[j].Font.Size = draw.XCenter, vg.Points(9)
+		}
+		text.Offset = vg.Point{Y: vg.Points(3)}
+		p.Add(plotter.NewGrid(), bars, text)
 		plots[i] = []*plot.Plot{p}
 	}
-	const width, height = 7 * vg.Inch, 7 * vg.Inch
+	const width, height = 8 * vg.Inch, 7 * vg.Inch
 	svg := vgsvg.New(width, height)
 	tiles := draw.Tiles{
 		Rows: len(panels), Cols: 1, PadY: vg.Points(8),
@@ -108,6 +113,20 @@ func picture(m measured, file string) error {
 	return out.Close()
 }
 
+// ticks are gonum's, with numbers as people write them.
+type ticks struct{}
+
+// Ticks implements plot.Ticker.
+func (ticks) Ticks(low, high float64) []plot.Tick {
+	all := plot.DefaultTicks{}.Ticks(low, high)
+	for i := range all {
+		if all[i].Label != "" {
+			all[i].Label = short(all[i].Value)
+		}
+	}
+	return all
+}
+
 // short is a number as people write it.
 func short(v float64) string {
 	switch {
@@ -117,6 +136,8 @@ func short(v float64) string {
 		return fmt.Sprintf("%.0f k", v/1e3)
 	case v >= 100:
 		return fmt.Sprintf("%.0f", v)
+	case v == 0:
+		return "0"
 	case v >= 1:
 		return fmt.Sprintf("%.1f", v)
 	}

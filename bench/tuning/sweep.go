@@ -71,9 +71,9 @@ var sweeps = []sweep{
 	},
 	{Name: "commit-frequency", Title: "how often to commit", Axis: "Policy.Commit", Load: backlog, points: []point{
 		commits("each record", sluice.EachRecord()),
-		commits("every 3rd", sluice.EveryN(3)),
-		commits("every 100th", sluice.EveryN(100)),
-		commits("every 10,000th", sluice.EveryN(10_000)),
+		commits("every 3", sluice.EveryN(3)),
+		commits("every 100", sluice.EveryN(100)),
+		commits("every 10,000", sluice.EveryN(10_000)),
 		commits("100 ms", sluice.Every(100*time.Millisecond)),
 		commits("1 s", sluice.Every(time.Second)),
 		commits("before handle", sluice.BeforeHandle()),

@@ -155,10 +155,14 @@ type faultyConn struct {
 	faults   *Faults
 	isCut    atomic.Bool
 	detached atomic.Bool // the connection is somebody else's to close
+	answer   driver.Rows // of a query that a fault waits for
 }
 
 func (c *faultyConn) cut() {
 	if !c.isCut.Swap(true) {
+		if c.answer != nil { // which would keep SQLite's connection open, and its locks
+			_ = c.answer.Close()
+		}
 		_ = c.Conn.Close()
 	}
 }
@@ -215,7 +219,11 @@ func (c *faultyConn) QueryContext(ctx context.Context, text string, args []drive
 		return err
 	}
 	if p := c.faults.statement(text); p != nil {
-		err = p.action(c, run)
+		err = p.action(c, func() error {
+			err := run()
+			c.answer = rows
+			return err
+		})
 		return rows, err
 	}
 	err = run()
