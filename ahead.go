@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -11,7 +12,8 @@ import (
 // ahead holds what was decoded of a partition's next batch while the one before it was in its handler. One batch of the
 // partition at a time touches it.
 type ahead[V any] struct {
-	decoded []decoded[V] // in the lane's order
+	decoded []decoded[V]    // in the lane's order
+	busy    <-chan struct{} // closed when the goroutine that appends has ended; nil without one
 }
 
 type decoded[V any] struct {
@@ -20,9 +22,10 @@ type decoded[V any] struct {
 	err    error // poison
 }
 
-// decodesAhead: batches by key run side by side, and a middleware sees records before they are decoded.
+// decodesAhead: batches by key run side by side, a middleware sees records before they are decoded, and a route that commits
+// manually has no place to keep them.
 func (r *BatchRoute[V]) decodesAhead() bool {
-	return r.Policy.Ordering == ByPartition && len(r.Policy.Middleware) == 0
+	return r.Policy.Ordering == ByPartition && len(r.Policy.Middleware) == 0 && !r.Policy.Commit.manual
 }
 
 func aheadOf[V any](w *engine.Work) *ahead[V] {
@@ -44,8 +47,8 @@ func (a *ahead[V]) take(rec *kgo.Record) (d decoded[V], ok bool) {
 	return d, true
 }
 
-// decode decodes records that wait, until the returned func is called: that waits for the record at hand, no longer, as
-// the rest can as well be decoded when its batch begins.
+// decode decodes records that wait, until stop is called: then it ends with the record at hand, as the rest can as well be
+// decoded when its batch begins. Only the next batch waits for that.
 func (a *ahead[V]) decode(with Decoder[V], waiting []*kgo.Record) (stop func()) {
 	if n := len(a.decoded); n > 0 { // a batch that was tried again: this much is decoded
 		if n > len(waiting) || a.decoded[0].record != waiting[0] {
@@ -56,13 +59,15 @@ func (a *ahead[V]) decode(with Decoder[V], waiting []*kgo.Record) (stop func()) 
 	if len(waiting) == 0 {
 		return func() {}
 	}
+	waiting = slices.Clone(waiting) // the caller's is used again
 	if len(a.decoded) == 0 {
 		a.decoded = make([]decoded[V], 0, len(waiting))
 	}
 	var enough atomic.Bool
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	busy := make(chan struct{})
+	a.busy = busy
+	go func() { // ends after stop, with the record at hand
+		defer close(busy)
 		for _, rec := range waiting {
 			if enough.Load() {
 				return
@@ -70,9 +75,14 @@ func (a *ahead[V]) decode(with Decoder[V], waiting []*kgo.Record) (stop func()) 
 			a.decoded = append(a.decoded, decode(with, rec))
 		}
 	}()
-	return func() {
-		enough.Store(true)
-		<-done
+	return func() { enough.Store(true) }
+}
+
+// wait waits until nothing is decoded ahead any more.
+func (a *ahead[V]) wait() {
+	if a.busy != nil {
+		<-a.busy
+		a.busy = nil
 	}
 }
 

@@ -201,8 +201,10 @@ func cut(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	for !utf8.RuneStart(s[n]) {
-		n--
+	for i := n; i > max(0, n-utf8.UTFMax); i-- { // binary text has no start of a character near
+		if utf8.RuneStart(s[i]) {
+			return s[:i]
+		}
 	}
 	return s[:n]
 }

@@ -74,6 +74,7 @@ func handleBatch[V any](ctx context.Context, r BatchRoute[V], b *engine.Batch) e
 	ahead := new(ahead[V])
 	if r.decodesAhead() {
 		ahead = aheadOf[V](b.Work)
+		ahead.wait()
 	}
 	messages := make([]Message[V], 0, len(b.Records))
 	index := make([]int, 0, len(b.Records)) // of a message among the records

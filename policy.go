@@ -108,7 +108,8 @@ func EachRecord() Commit { return Commit{each: true} }
 
 // BeforeHandle commits records before their handler is called: at most once. A crash, or an expulsion from the group, loses
 // what was committed and not finished: per partition up to 64 records, or Workers, or MaxSize, whichever is the largest; so
-// does a drain that runs out of time. It costs one round trip for as many records, and on classic groups it waits while a
+// does a drain that runs out of time, and a partition that halts. Records that are parked count: as many as that hold up
+// their partition. It costs one round trip for as many records, and on classic groups it waits while a
 // rebalance is under way. Retries stay within this process. It cannot be had on routes with Offsets.
 func BeforeHandle() Commit { return Commit{before: true} }
 

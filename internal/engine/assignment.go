@@ -34,10 +34,11 @@ const recordOverhead = 200
 // assignment is one partition, from one assign to its end. All of it is guarded by Engine.mu, save what says otherwise.
 type assignment struct {
 	part
-	epoch uint64
-	route *Route
-	work  Work // not changed once the assignment is open
-	state state
+	epoch  uint64
+	member string // our member id when it was opened: under another, the partition was somebody else's meanwhile
+	route  *Route
+	work   Work // not changed once the assignment is open
+	state  state
 
 	ctx    context.Context // of its handlers
 	cancel context.CancelCauseFunc
@@ -74,8 +75,7 @@ type assignment struct {
 	asked   bool  // a commit of more is under way
 	unsure  bool  // nobody knows whether the last one arrived
 
-	handed map[int64]*kgo.Record // CommitManually: handled, and waiting for Finish
-	early  map[int64]struct{}    // CommitManually: Finish came before the handler's end
+	handed map[int64]handed // CommitManually: handled, and waiting for Finish
 
 	fresh       int              // records finished and not yet accounted for
 	finishes    uint64           // grows with every run that finished something
@@ -92,7 +92,7 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 	}
 	e.epoch++
 	a := &assignment{
-		part: p, epoch: e.epoch, route: route,
+		part: p, epoch: e.epoch, member: e.member, route: route,
 		work:      Work{Topic: p.topic, Partition: p.partition},
 		committed: -1, logEnd: -1, logStart: -1,
 		keyed:  make(map[string]*lane),
@@ -102,8 +102,7 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 		problems: make(map[int64]string),
 	}
 	if route.CommitManually {
-		a.handed, a.early = make(map[int64]*kgo.Record), make(map[int64]struct{})
-		a.work.Finish = func(r *kgo.Record) { e.finishManually(a, r) }
+		a.handed = make(map[int64]handed)
 	}
 	a.ctx, a.cancel = context.WithCancelCause(e.base)
 	if e.stopping {
@@ -138,6 +137,15 @@ func (a *assignment) works() bool { return a.state != closed }
 
 // starts tells whether records that wait may be handled.
 func (a *assignment) starts() bool { return a.state == open || a.state == finishing }
+
+// unfinished is where work that must not be lost begins: the frontier, or what was not committed first.
+func (a *assignment) unfinished() int64 {
+	if a.route.CommitFirst {
+		return a.granted
+	}
+	f, _ := a.frontier()
+	return f
+}
 
 // frontier is the only offset that may be committed; -1 when the position is not known.
 func (a *assignment) frontier() (int64, int32) {
@@ -181,8 +189,8 @@ func (e *Engine) quiet(a *assignment, s state) {
 			records++
 		}
 	}
-	for _, r := range a.handed {
-		bytes += size(r)
+	for _, h := range a.handed {
+		bytes += size(h.record)
 		records++
 	}
 	e.hold(a, bytes-a.heldBytes, records-a.heldRecords)
@@ -196,7 +204,6 @@ func (e *Engine) close(a *assignment, cause error) {
 	e.quiet(a, closed)
 	e.hold(a, -a.heldBytes, -a.heldRecords)
 	clear(a.handed)
-	clear(a.early)
 	if a.grant > 0 {
 		e.log.Error("records that were committed first will not be handled", "topic", a.topic, "partition", a.partition,
 			"records", a.grant, "err", cause)

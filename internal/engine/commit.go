@@ -37,8 +37,13 @@ func (a *assignment) snapshot() snapshot {
 // window is how many records may be committed first and not be finished: what a crash may lose.
 func (r *Route) window() int { return max(maxRun, r.Workers, r.MaxSize) }
 
-// wantsGrant tells whether it is worth a commit to let more records be handled.
-func (a *assignment) wantsGrant() bool { return a.state == open && a.grant <= a.route.window()/2 }
+// wantsGrant tells whether it is worth a commit to let more records be handled: half of the window is free, or all that may be
+// handled is under way or parked.
+func (a *assignment) wantsGrant() bool {
+	window := a.route.window()
+	idle := a.ready.len() == 0 && len(a.awaiting) > 0
+	return a.state == open && a.grant < window && (a.grant <= window/2 || idle)
+}
 
 // commitLoop is the committer: the one goroutine that commits while the app works.
 func (e *Engine) commitLoop(ctx context.Context) {
@@ -175,7 +180,7 @@ func (e *Engine) commit(ctx context.Context, as []*assignment) error {
 			ps := t.Partitions[:0]
 			for _, p := range t.Partitions {
 				a := mine[part{t.Topic, p.Partition}]
-				if a == nil || !a.works() || a.tracker == nil {
+				if a == nil || !a.works() || a.tracker == nil || a.member != req.MemberID {
 					continue
 				}
 				e.publishRuns(a)
@@ -224,7 +229,7 @@ func (e *Engine) committed(
 	defer e.unlock()
 	acked := make(map[string]map[int32]int64)
 	for a, s := range sent {
-		a.asked, a.unsure = false, s.grant > 0 // until it is acknowledged, below
+		a.asked, a.unsure = false, a.unsure || s.grant > 0 // until it is acknowledged, below
 	}
 	e.cond.Broadcast()
 	if err == nil {
@@ -303,35 +308,4 @@ func (e *Engine) Commit(ctx context.Context) error {
 	})
 	e.unlock()
 	return e.commit(ctx, as)
-}
-
-// finishManually finishes a record whose handler is through with it, or will be.
-func (e *Engine) finishManually(a *assignment, r *kgo.Record) {
-	e.mu.Lock()
-	defer e.unlock()
-	if !a.works() {
-		return // it runs again elsewhere
-	}
-	e.publishRuns(a)
-	if _, ok := a.handed[r.Offset]; ok {
-		delete(a.handed, r.Offset)
-		e.finish(a, r)
-		e.account(a, 0)
-		return
-	}
-	if f, _ := a.frontier(); r.Offset >= f && r.Offset < a.tracker.Next() {
-		a.early[r.Offset] = struct{}{}
-	}
-}
-
-// handled takes in a handler's success: the record is finished, or, where commits are manual, waits for Finish.
-func (e *Engine) handled(a *assignment, r *kgo.Record) {
-	if a.route.CommitManually {
-		if _, ok := a.early[r.Offset]; !ok {
-			a.handed[r.Offset] = r
-			return
-		}
-		delete(a.early, r.Offset)
-	}
-	e.finish(a, r)
 }

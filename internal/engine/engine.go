@@ -82,6 +82,7 @@ type Engine struct {
 	cond  sync.Cond
 	later []func() // called after the next unlock
 
+	member      string // our id in the group, as of the last assign
 	parts       map[part]*assignment
 	ghosts      map[laneRef]*ghost
 	lost        map[part]string // data losses, for health

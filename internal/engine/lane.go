@@ -199,7 +199,7 @@ func (e *Engine) batchGrew(a *assignment, l *lane) {
 func (e *Engine) batchDue(a *assignment, now bool) {
 	r := a.route
 	switch {
-	case now || a.flush || r.MaxWait == 0 || a.readyRecords >= r.MaxSize:
+	case now || a.flush || r.MaxWait == 0 || a.readyRecords >= r.MaxSize || a.state == finishing:
 		a.flush = true
 		e.list(a)
 	case a.batchTimer == nil:

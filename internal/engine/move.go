@@ -37,15 +37,7 @@ func (e *Engine) reclaim(a *assignment, cause error) {
 		if e.claim(ctx, &pos, a.part, a.route, func(ctx context.Context) (int64, error) { return logs.start(ctx, a.part) }) != nil {
 			return
 		}
-		if pos.refused != nil {
-			e.mu.Lock()
-			defer e.unlock()
-			if a.state == moving {
-				e.halt(a, a.tracker.Next(), pos.refused)
-			}
-			return
-		}
-		if e.move(ctx, a, pos) {
+		if e.moveTo(ctx, a, pos) {
 			if f := e.cfg.Observer.Reclaimed; f != nil {
 				f(ReclaimedInfo{Topic: a.topic, Partition: a.partition, Next: pos.next, Err: cause})
 			}
@@ -53,11 +45,75 @@ func (e *Engine) reclaim(a *assignment, cause error) {
 	})
 }
 
+// reopen takes up a partition that we had as another member of the group. The group took that one for dead, and somebody else may
+// have had the partition since: the client joins again without a word (kgo 1.22.2), and goes on where it stood. We go on where
+// the group's commit is.
+func (e *Engine) reopen(a *assignment) {
+	switch a.state {
+	case open, finishing:
+	case starting: // its start is being read now
+		a.member = e.member
+		return
+	case leaving, moving, halted, closed:
+		return
+	}
+	e.log.Warn("the group had taken this member for dead; the partition begins again at the group's commit",
+		"topic", a.topic, "partition", a.partition)
+	e.quiet(a, moving)
+	e.spawn(func() {
+		ctx, cancel := e.whileMoving(a)
+		defer cancel()
+		var commit kgo.EpochOffset
+		err := e.retry(ctx, "read the group's commit of "+a.part.String(), func() (err error) {
+			commit, err = e.groupCommit(ctx, a.part)
+			return err
+		})
+		if err != nil {
+			return
+		}
+		logs := &logBounds{e: e, topics: []string{a.topic}}
+		pos, err := e.begin(ctx, a.part, a.route, commit, a.work.TopicID, logs)
+		if err != nil {
+			return
+		}
+		e.mu.Lock()
+		a.committed = pos.committed
+		e.unlock()
+		e.moveTo(ctx, a, pos)
+	})
+}
+
+// groupCommit asks for the group's commit of a partition; offset -1 when there is none.
+func (e *Engine) groupCommit(ctx context.Context, p part) (kgo.EpochOffset, error) {
+	commits, err := e.admin.FetchOffsetsForTopics(ctx, e.cfg.Group, p.topic)
+	if err != nil {
+		return kgo.EpochOffset{}, err
+	}
+	c, ok := commits.Lookup(p.topic, p.partition)
+	if !ok {
+		return kgo.EpochOffset{Offset: -1, Epoch: -1}, nil
+	}
+	return kgo.EpochOffset{Offset: c.At, Epoch: c.LeaderEpoch}, c.Err
+}
+
 // whileMoving is a context that ends when the assignment is closed, or the client is.
 func (e *Engine) whileMoving(a *assignment) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(a.ctx)
 	stop := context.AfterFunc(e.clientCtx, cancel)
 	return ctx, func() { stop(); cancel() }
+}
+
+// moveTo moves an assignment to where a claim says, or halts it where the claim was refused.
+func (e *Engine) moveTo(ctx context.Context, a *assignment, pos position) bool {
+	if pos.refused == nil {
+		return e.move(ctx, a, pos)
+	}
+	e.mu.Lock()
+	defer e.unlock()
+	if a.state == moving {
+		e.halt(a, a.tracker.Next(), pos.refused)
+	}
+	return false
 }
 
 // move opens a new epoch at pos while the poll loop is held, and sets the client there. It reports false when the
@@ -124,6 +180,9 @@ func (e *Engine) resumeAfterLoss(ctx context.Context, a *assignment, at, start, 
 		resume = at
 	case at > end && diverged >= start:
 		resume = min(diverged, end)
+	}
+	if resume < at { // what is not finished below the cut is still there
+		resume = max(start, min(resume, a.unfinished()))
 	}
 	if !within {
 		told := resume
@@ -204,6 +263,15 @@ func (e *Engine) wentBack(a *assignment, first *kgo.Record) *assignment {
 		return nil
 	}
 	e.tellLoss(a, a.tracker.Next(), first.Offset, a.logStart, a.logEnd)
+	if at := a.unfinished(); at < first.Offset { // these are still there: they are read again
+		e.quiet(a, moving)
+		e.spawn(func() {
+			ctx, cancel := e.whileMoving(a)
+			defer cancel()
+			e.move(ctx, a, position{next: at, epoch: -1, topicID: a.work.TopicID})
+		})
+		return nil
+	}
 	n := e.newAssignment(a.part, a.route)
 	n.work.TopicID = a.work.TopicID
 	n.start(first.Offset, -1, a.committed, nil)

@@ -12,7 +12,6 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return true
 	}
 	a := r.a
-	delete(a.early, it.record.Offset) // an error counts, whatever was said before
 	rt, now := a.route, time.Now()
 	if out.Kind == Reclaim && !rt.fenced() {
 		out.Kind, out.After = Failed, -1 // nothing is claimed here

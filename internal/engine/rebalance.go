@@ -19,7 +19,8 @@ func (e *Engine) onAssigned(_ context.Context, _ *kgo.Client, m map[string][]int
 	<-e.connected
 	e.groupError.Store(nil)
 	e.joined.Store(true)
-	if len(m) == 0 || acquire(e.clientCtx, e.swap) != nil {
+	member, _ := e.client.GroupMetadata()
+	if len(m) == 0 && !e.renamed(member) || acquire(e.clientCtx, e.swap) != nil {
 		return
 	}
 	defer release(e.swap)
@@ -28,6 +29,7 @@ func (e *Engine) onAssigned(_ context.Context, _ *kgo.Client, m map[string][]int
 	e.barrier()
 	defer e.unbarrier()
 	e.stats.Rebalances++
+	e.member = member
 	for topic, ps := range m {
 		for _, p := range ps {
 			if r := e.routes[topic]; r != nil {
@@ -35,6 +37,16 @@ func (e *Engine) onAssigned(_ context.Context, _ *kgo.Client, m map[string][]int
 			}
 		}
 	}
+	for _, a := range e.assignments(func(a *assignment) bool { return a.member != member }) {
+		e.reopen(a)
+	}
+}
+
+// renamed tells whether the group knows us by another id than at the last assign.
+func (e *Engine) renamed(member string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.member != member
 }
 
 // onRevoked drains the partitions that leave, commits them once, and lets them go. It also comes with no partitions; then
@@ -83,6 +95,9 @@ func (e *Engine) drain(ctx context.Context, pick func() []*assignment, timeout t
 		case !a.works(), a.state == halted, a.state == finishing:
 		case a.state == open && a.route.CommitFirst:
 			a.state = finishing
+			if a.route.HandleBatch != nil && a.ready.len() > 0 { // it need not wait for more
+				e.batchDue(a, true)
+			}
 		default:
 			e.quiet(a, leaving)
 		}
@@ -152,6 +167,9 @@ func (e *Engine) overran(as []*assignment, timeout time.Duration) error {
 			info.Offsets = append(info.Offsets, offset)
 			names = append(names, fmt.Sprintf("%s[%d]@%d (not Done)", a.topic, a.partition, offset))
 		}
+		if a.state == finishing && a.grant > 0 {
+			names = append(names, fmt.Sprintf("%s[%d]: %d records that were committed first", a.topic, a.partition, a.grant))
+		}
 		for r := range a.runs {
 			first := r.items[0].record.Offset
 			info.Offsets = append(info.Offsets, first)
@@ -164,6 +182,6 @@ func (e *Engine) overran(as []*assignment, timeout time.Duration) error {
 		}
 	}
 	slices.Sort(names)
-	return fmt.Errorf("%w after %v: %d handlers still run: %s", ErrDrainTimeout, timeout, len(names),
+	return fmt.Errorf("%w after %v: not ended: %d: %s", ErrDrainTimeout, timeout, len(names),
 		strings.Join(names[:min(len(names), 10)], ", "))
 }

@@ -22,6 +22,8 @@ type run struct {
 	waiting []*kgo.Record // of a batch by partition: what comes behind it
 	started time.Time
 
+	work      *Work
+	handing   *handing     // CommitManually
 	done      atomic.Int32 // records that the handler is through with: published by the worker after each
 	published int          // of them, those that the tracker knows; guarded by Engine.mu
 	end       func()       // what the outcome does to the whole assignment, once the run's records are accounted for
@@ -77,6 +79,10 @@ func (e *Engine) next(rt *Route, r *run) bool {
 				e.commitIn(rt.CommitInterval)
 			}
 		}
+		if rt.CommitFirst && a.wantsGrant() {
+			e.commitSoon()
+		}
+		r.work = e.workOf(r)
 		a.runs[r] = struct{}{}
 		return true
 	}
@@ -157,8 +163,8 @@ func (e *Engine) handleRecords(rt *Route, r *run) (out Outcome, skipped int) {
 		if a.stop.Load() {
 			return Outcome{Kind: HandedBack}, skipped
 		}
-		out = rt.Handle(a.ctx, &a.work, it.record, it.attempts()+1)
-		if out.Kind == Skipped {
+		out = rt.Handle(a.ctx, r.work, it.record, it.attempts()+1)
+		if out.Kind == Skipped && !rt.CommitManually { // there judge finishes it
 			e.tellSkipped(it.record, out.Err)
 			skipped++
 			out = Outcome{}
@@ -200,7 +206,7 @@ func (e *Engine) recordsDone(r *run, out Outcome, skipped int) {
 // runBatch hands the run's records to the batch handler.
 func (e *Engine) runBatch(rt *Route, r *run) {
 	last := r.items[len(r.items)-1].record
-	b := &Batch{Work: &r.a.work, Next: last.Offset + 1, NextEpoch: last.LeaderEpoch, Waiting: r.waiting}
+	b := &Batch{Work: r.work, Next: last.Offset + 1, NextEpoch: last.LeaderEpoch, Waiting: r.waiting}
 	for _, it := range r.items {
 		if !it.settled() {
 			b.Records = append(b.Records, it.record)
@@ -237,7 +243,7 @@ func (e *Engine) batchDone(r *run, records int, out BatchOutcome) {
 				k++
 			}
 			if o.Kind == Done {
-				e.handled(a, it.record)
+				e.handled(r, it.record)
 			} else if e.judge(r, l, &it, o, together) {
 				kept = append(kept, it)
 			}
@@ -277,6 +283,9 @@ func (r *run) over() {
 func (e *Engine) ended(r *run) bool {
 	a := r.a
 	delete(a.runs, r)
+	if h := r.handing; h != nil {
+		h.over = true
+	}
 	e.cond.Broadcast()
 	if a.works() {
 		return true
@@ -297,7 +306,7 @@ func (e *Engine) ended(r *run) bool {
 func (e *Engine) publish(r *run) {
 	n := int(r.done.Load())
 	for _, it := range r.items[r.published:n] {
-		e.handled(r.a, it.record)
+		e.handled(r, it.record)
 	}
 	r.published = n
 }
