@@ -42,8 +42,8 @@ var (
 
 // Explain says what a Kafka client's error means: it wraps one of the errors above, or a *PermissionError, around err, with what
 // to do; any other err is returned as it is, and so is one that is explained already. operation and name say what was asked for: READ,
-// WRITE and so on, and the topic, the group or the transactional id. It is for clients made with Config.ConnectOptions; this
-// package's own errors need none.
+// WRITE and so on, and the topic, the group or the transactional id; which of them err is about, only the caller knows. It is for
+// clients made with Config.ConnectOptions; this package's own errors need none.
 func Explain(err error, operation, name string) error {
 	if err == nil || explained(err) {
 		return err

@@ -72,6 +72,8 @@ func TestPermissionErrors(t *testing.T) {
 			"--allow-principal User:NAME --operation Write --transactional-id 'tx' (TRANS"},
 		{kerr.ClusterAuthorizationFailed, "WRITE", "orders", "IDEMPOTENT_WRITE on CLUSTER kafka-cluster; grant it: kafka-acls --bootstrap-server HOST:PORT " +
 			"--add --allow-principal User:NAME --operation IdempotentWrite --cluster (CLUSTER_"},
+		{kerr.ClusterAuthorizationFailed, "CREATE", "orders", "CREATE on CLUSTER kafka-cluster; grant it: kafka-acls --bootstrap-server HOST:PORT " +
+			"--add --allow-principal User:NAME --operation Create --cluster (CLUSTER_"},
 	} {
 		err := sluice.Explain(fmt.Errorf("x: %w", c.err), c.operation, c.name)
 		if _, ok := errors.AsType[*sluice.PermissionError](err); !ok || !errors.Is(err, c.err) {
@@ -79,6 +81,19 @@ func TestPermissionErrors(t *testing.T) {
 		}
 		if want := "no permission: " + strings.Replace(c.says, "(", "(x: ", 1); !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+func TestAGroupIsNotCalledByATopicsName(t *testing.T) {
+	app, err := sluice.New(goodConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range []string{"orders", ""} {
+		missing, ok := errors.AsType[*sluice.PermissionError](sluice.ExplainTopic(app, kerr.GroupAuthorizationFailed, topic))
+		if !ok || missing.Resource != "GROUP" || missing.Name != goodConfig().Group {
+			t.Errorf("asked with %q: %v", topic, missing)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package sluice
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +31,8 @@ type ClientCredentials struct {
 	// Scope is what the token is to be good for (sasl.oauthbearer.scope), several with spaces. Zero: what the server gives.
 	Scope string
 
-	// HTTP makes the request. Nil: http.DefaultClient, with 10 s for all of it.
+	// HTTP makes the request; its CheckRedirect is not asked, as no redirect is followed: the secret would go with it. Nil:
+	// http.DefaultClient, with 10 s for all of it.
 	HTTP *http.Client
 }
 
@@ -37,6 +40,9 @@ type ClientCredentials struct {
 func (c ClientCredentials) String() string {
 	return fmt.Sprintf("tokens for %q from %s", c.ID, shown(c.URL))
 }
+
+// Format hides the secret, whatever the verb.
+func (c ClientCredentials) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
 // GoString hides the secret.
 func (c ClientCredentials) GoString() string { return c.String() }
@@ -118,10 +124,8 @@ func (c ClientCredentials) request(ctx context.Context, id, secret string) (Toke
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	req.SetBasicAuth(id, secret)
-	client := c.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
+	client := *cmp.Or(c.HTTP, http.DefaultClient)
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	asked := time.Now()
 	resp, err := client.Do(req)
 	if err != nil {
@@ -141,18 +145,21 @@ func (c ClientCredentials) request(ctx context.Context, id, secret string) (Toke
 // parse reads an answer (RFC 6749, 5).
 func (c ClientCredentials) parse(resp *http.Response, body []byte, asked time.Time) (Token, error) {
 	var answer struct {
-		Token   string  `json:"access_token"`
-		Expires float64 `json:"expires_in"`
-		Error   string  `json:"error"`
-		Words   string  `json:"error_description"`
+		Token   string      `json:"access_token"`
+		Expires json.Number `json:"expires_in"` // in quotes, too, from some servers
+		Error   string      `json:"error"`
+		Words   string      `json:"error_description"`
 	}
 	bad := json.Unmarshal(body, &answer)
 	if resp.StatusCode != http.StatusOK {
 		text := []string{fmt.Sprintf("answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))}
 		for _, s := range []string{answer.Error, answer.Words} {
-			if s = printable(s); s != "" && !strings.Contains(s, c.Secret) {
+			if s = printable(s); s != "" && !c.tells(s) {
 				text = append(text, s)
 			}
+		}
+		if resp.StatusCode >= 300 && resp.StatusCode < 400 {
+			text[0] += ", a redirect, which is not followed, as the secret would go with it; give the URL that it leads to"
 		}
 		if resp.StatusCode == http.StatusUnauthorized || answer.Error == "invalid_client" {
 			text[len(text)-1] += "; are client id and secret right?"
@@ -163,10 +170,30 @@ func (c ClientCredentials) parse(resp *http.Response, body []byte, asked time.Ti
 		return Token{}, errors.New("answers 200 OK, but with no access_token in JSON; is it a token endpoint?")
 	}
 	t := Token{Value: answer.Token}
-	if answer.Expires > 0 {
-		t.Expires = asked.Add(time.Duration(answer.Expires * float64(time.Second)))
+	if life, _ := answer.Expires.Float64(); life > 0 { // what is too large for a float64 is infinite
+		t.Expires = asked.Add(time.Duration(min(life, longestLife.Seconds()) * float64(time.Second)))
 	}
 	return t, nil
+}
+
+// longestLife bounds what a token endpoint says of a token's life.
+const longestLife = 10 * 365 * 24 * time.Hour
+
+// tells says whether a text has the secret in it, as it is or as it was sent.
+func (c ClientCredentials) tells(text string) bool {
+	text = strings.ToLower(text)
+	escaped := url.QueryEscape(c.Secret)
+	for _, form := range []string{
+		c.Secret, escaped, url.PathEscape(c.Secret), base64.RawStdEncoding.EncodeToString([]byte(c.Secret)),
+		base64.RawStdEncoding.EncodeToString([]byte(c.ID + ":" + c.Secret)),
+		base64.RawStdEncoding.EncodeToString([]byte(url.QueryEscape(c.ID) + ":" + escaped)),
+	} {
+		form = strings.ToLower(form)
+		if strings.Contains(text, form) || strings.Contains(text, strings.NewReplacer("+", "-", "/", "_").Replace(form)) {
+			return true
+		}
+	}
+	return false
 }
 
 // refusalStatus is the status of a broker's answer to a token, when it looks like one.

@@ -1,11 +1,14 @@
 package sluice_test
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,4 +137,50 @@ func toErrors(all []*sluice.ConfigError) []error {
 		errs = append(errs, e)
 	}
 	return errs
+}
+
+func TestATokenEndpointsRedirectIsNotFollowed(t *testing.T) {
+	var came atomic.Int64
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		came.Add(1)
+		_, _ = w.Write([]byte(`{"access_token":"t"}`))
+	}))
+	defer plain.Close()
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, plain.URL, code) }))
+		_, err := sluice.ClientCredentials{URL: secure.URL, ID: "billing", Secret: "hunter2", HTTP: secure.Client()}.Token(t.Context())
+		if came.Load() > 0 || err == nil || !strings.Contains(err.Error(), "a redirect, which is not followed") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%d: %v, %d requests came", code, err, came.Load())
+		}
+		secure.Close()
+	}
+}
+
+func TestTheLifeOfATokenAsItIsAnswered(t *testing.T) {
+	for life, want := range map[string]time.Duration{
+		`"3599"`: 3599 * time.Second, `3599.5`: 3599*time.Second + 500*time.Millisecond,
+		`9223372036854775807`: 87600 * time.Hour, `1e400`: 87600 * time.Hour, `null`: 0, `0`: 0, `-1`: 0,
+	} {
+		token, err := endpoint(t, say(200, `{"access_token":"t1","expires_in":`+life+`}`)).Token(t.Context())
+		if left := time.Until(token.Expires); err != nil || token.Expires.IsZero() != (want == 0) || want > 0 && (left > want || left < want-time.Minute) {
+			t.Errorf("%s: %v, %v", life, token, err)
+		}
+	}
+}
+
+func TestATokenEndpointsWordsDoNotTellTheSecret(t *testing.T) {
+	for name, echo := range map[string]func(r *http.Request) string{
+		"in base64":   func(r *http.Request) string { return r.Header.Get("Authorization") },
+		"for a URL":   func(r *http.Request) string { _, secret, _ := r.BasicAuth(); return secret },
+		"small":       func(r *http.Request) string { _, secret, _ := r.BasicAuth(); return strings.ToLower(secret) },
+		"only itself": func(*http.Request) string { return base64.StdEncoding.EncodeToString([]byte(password)) },
+	} {
+		_, err := endpoint(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request", "error_description": "bad " + echo(r)})
+		}).Token(t.Context())
+		if err == nil || !strings.HasSuffix(err.Error(), "answers 400 Bad Request, invalid_request") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -73,13 +73,18 @@ func (c ProducerConfig) checkCompression(m *mistakes) {
 		m.add(field, string(c.Compression), noneOf(string(c.Compression), names))
 		return
 	}
-	level := c.CompressionLevel
+	level, before := c.CompressionLevel, len(m.all)
 	switch {
 	case level != 0 && k.high == 0:
 		m.add(levelField, strconv.Itoa(level), fmt.Sprintf("%s has no levels; leave it out, or take gzip, lz4 or zstd", k.name), field)
 	case level < 0 || level > k.high:
 		m.add(levelField, strconv.Itoa(level),
 			fmt.Sprintf("accepted are 1 to %d for %s, or 0 for the codec's default", k.high, k.name), field)
+	}
+	for _, e := range m.all[before:] { // each codec has a property of its own for the one field
+		if k.high > 0 {
+			e.Property = "compression." + string(k.name) + ".level"
+		}
 	}
 }
 

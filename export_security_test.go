@@ -21,3 +21,6 @@ func TokenMechanism(token func(context.Context) (Token, error)) sasl.Mechanism {
 	}
 	return m
 }
+
+// ExplainTopic says what an app says of a broker's error about a topic, or, with no topic, about its group.
+func ExplainTopic(a *App, err error, topic string) error { return a.explain(err, topic) }

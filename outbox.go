@@ -16,8 +16,8 @@ import (
 //	                 └─ context ended (watched) ──────┘
 //
 // What the client calls takes a lock for a moment and never waits: callbacks run on a goroutine of their own (teller), one after
-// the other, so that they may send, flush and close. A record costs one lock on its way in, another one on its way back, and a
-// small closure; a delivery only as part of a Send, or when its context may end.
+// the other, so that they may send, flush and close. A record costs one lock on its way in and another one on its way back, and
+// nothing that is allocated, save a delivery as part of a Send, or when its context may end.
 type outbox struct {
 	base      context.Context // of the slots; never ends by itself
 	open      context.Context // ends when the producer is closed
@@ -55,17 +55,21 @@ type outbox struct {
 // recordCost is what a record takes beside its key, value and headers.
 const recordCost = 200
 
-// send gives a record to the client, when there is room for it, unless it is bad. A Send has c and an index in it, an Enqueue has
-// done.
-func (o *outbox) send(ctx context.Context, r *kgo.Record, bad error, done func(*kgo.Record, error), c *call, index int) {
+// costOf is the room that a record takes.
+func costOf(r *kgo.Record) int64 {
 	size := len(r.Key) + len(r.Value)
 	for i := range r.Headers {
 		size += len(r.Headers[i].Key) + len(r.Headers[i].Value)
 	}
-	ended := ctx.Done()
-	cost := int64(size) + recordCost
+	return int64(size) + recordCost
+}
+
+// send gives a record to the client, when there is room for it, unless it is bad. A Send has c and an index in it, an Enqueue has
+// done.
+func (o *outbox) send(ctx context.Context, r *kgo.Record, bad error, done func(*kgo.Record, error), c *call, index int) {
+	ended, cost := ctx.Done(), costOf(r)
 	if bad == nil {
-		bad = o.sizes.refuse(r, size)
+		bad = o.sizes.refuse(r, cost)
 	}
 	o.mu.Lock()
 	if bad == nil {
@@ -81,17 +85,17 @@ func (o *outbox) send(ctx context.Context, r *kgo.Record, bad error, done func(*
 	}
 	s := o.current()
 	s.open++
-	sent := r
-	var promise func(*kgo.Record, error)
-	if c != nil || ended != nil || r.Context != nil {
+	sent, promise := r, s.promise
+	if c == nil && ended == nil && r.Context == nil && !o.traced {
+		r.Context = callback(done)
+	} else {
 		d := &delivery{verdict: verdict{record: r, done: done, cost: cost}, sent: *r, slot: s, call: c, index: index}
 		d.delivery = d
 		if ended != nil {
 			o.watchFor(ctx, ended, d)
 		}
 		sent, promise = &d.sent, func(_ *kgo.Record, err error) { o.returned(d, err) }
-	} else {
-		promise = func(r *kgo.Record, err error) { s.outbox.answered(r, done, cost, s, err) }
+		sent.Context = o.contextOf(ctx, r)
 	}
 	push := false
 	if o.lingering > 0 {
@@ -99,7 +103,6 @@ func (o *outbox) send(ctx context.Context, r *kgo.Record, bad error, done func(*
 		push = o.waiting >= o.lingering
 	}
 	o.mu.Unlock()
-	sent.Context = o.contextOf(ctx, r)
 	if !o.manual {
 		sent.Partition = -1 // none chosen yet
 	}
@@ -127,11 +130,28 @@ func (o *outbox) refuse(d *delivery, err error) {
 	o.settle(d, &failure{err: err, partition: -1})
 }
 
+// callback is what a record's outcome is told to. It goes to the client and back as the record's context, so that nothing has to be
+// allocated for it: a func fits into an interface.
+type callback func(*kgo.Record, error)
+
+// Deadline implements context.Context.
+func (callback) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Done implements context.Context.
+func (callback) Done() <-chan struct{} { return nil }
+
+// Err implements context.Context.
+func (callback) Err() error { return nil }
+
+// Value implements context.Context.
+func (callback) Value(any) any { return nil }
+
 // answered is the client's word about a record of the caller's own that it was given. It is called by its one goroutine for
 // all of them.
-func (o *outbox) answered(r *kgo.Record, done func(*kgo.Record, error), cost int64, s *slot, err error) {
-	r.Context = nil // see send
-	v := verdict{record: r, done: done, cost: cost}
+func (o *outbox) answered(s *slot, r *kgo.Record, err error) {
+	done, _ := r.Context.(callback)
+	r.Context = nil
+	v := verdict{record: r, done: done, cost: costOf(r)}
 	if err != nil {
 		d := &delivery{verdict: v, index: -1, returned: true, failure: s.failed(r, err)}
 		o.mu.Lock()

@@ -24,12 +24,13 @@ type recordLimits struct {
 const shortTopic = 16 // a topic's id, which goes in the place of its name, is no longer
 
 // refuse says why a record can never be sent; nil when it can.
-func (l recordLimits) refuse(r *kgo.Record, size int) error {
+func (l recordLimits) refuse(r *kgo.Record, cost int64) error {
 	limit := min(l.batch, l.request-max(shortTopic, len(r.Topic)))
 	switch {
 	case r.Topic == "":
 		return fmt.Errorf("%w: the record names none", ErrUnknownTopic)
-	case size+batchOverhead+len(r.Headers)*headerOverhead <= limit:
+	case int(cost)+len(r.Headers)*headerOverhead <= limit: // recordCost is more than a batch and a record add
+
 		return nil
 	}
 	if size := batchSize(r); size > limit {
@@ -40,8 +41,8 @@ func (l recordLimits) refuse(r *kgo.Record, size int) error {
 }
 
 const (
-	batchOverhead  = 66 + 25 // of a batch, then of its one record, at most
-	headerOverhead = 10      // of a header, at most
+	wholeBatch     = 66 // what surrounds the records of a batch, for every version of the protocol
+	headerOverhead = 10 // of a header, at most
 )
 
 // batchSize is what a record takes in a batch of its own, as it goes over the wire.
@@ -50,7 +51,7 @@ func batchSize(r *kgo.Record) int {
 	for _, h := range r.Headers {
 		size += blob(len(h.Key), false) + blob(len(h.Value), h.Value == nil)
 	}
-	return 66 + varint(size) + size
+	return wholeBatch + varint(size) + size
 }
 
 func blob(n int, null bool) int {

@@ -18,8 +18,9 @@ type slot struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	timer   *time.Timer
-	open    int64 // records without an outcome
-	retired bool  // takes no more records
+	promise func(*kgo.Record, error) // of its records, but those with a delivery
+	open    int64                    // records without an outcome
+	retired bool                     // takes no more records
 	expired atomic.Bool
 	settled chan struct{} // closed when it is retired, and nothing is open
 }
@@ -31,6 +32,7 @@ const slots = 64
 func (o *outbox) current() *slot {
 	if o.slot == nil {
 		s := &slot{outbox: o, settled: make(chan struct{})}
+		s.promise = func(r *kgo.Record, err error) { o.answered(s, r, err) }
 		s.ctx, s.cancel = context.WithCancel(o.base)
 		s.timer = time.AfterFunc(o.timeout/slots, func() {
 			o.mu.Lock()

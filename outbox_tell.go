@@ -13,22 +13,30 @@ import (
 
 // teller runs the callbacks, one after the other, in the order in which the outcomes came. Its goroutine lives while there are any.
 type teller struct {
-	mu      sync.Mutex
-	queue   []verdict
-	left    []leaving // what the queue means for slots; the goroutine tells them, so that the client's need not
-	atOnce  int       // flushes that cannot wait for it
-	running bool
-	id      uint64 // of the goroutine; 0: it has not begun
+	mu          sync.Mutex
+	first, last *page     // what is to be told; nil: nothing
+	free        []*page   // some, for use again
+	left        []leaving // what the pages mean for slots; the goroutine tells them, so that the client's need not
+	atOnce      int       // flushes that cannot wait for it
+	running     bool
+	id          uint64 // of the goroutine; 0: it has not begun
 
 	unseen      int // failures of records without a callback
 	firstUnseen error
 
-	// The goroutine's own: what it took from the queue, which of it comes next, of which the outbox knows that it was told, and
-	// how much of it and of the queue's array was used since both were cleared.
-	batch           []verdict
-	next, reported  int
-	dirty, dirtyOld int
+	// The goroutine's own: the page that it is at, and which of it comes next.
+	page *page
+	next int
 }
+
+// page holds verdicts: a queue in one piece would be copied while it grows.
+type page struct {
+	verdicts [512]verdict
+	n        int
+	after    *page
+}
+
+const freePages = 64
 
 // leaving is how many records of a slot have their outcome.
 type leaving struct {
@@ -36,14 +44,16 @@ type leaving struct {
 	n    int64
 }
 
-// mostKept is how many verdicts there is room for while there is nothing to tell.
-const mostKept = 16 << 10
-
 // tell has a record's outcome told, and, with s, notes that it has left the slot.
 func (o *outbox) tell(v verdict, s *slot) {
 	t := &o.teller
 	t.mu.Lock()
-	t.queue = append(t.queue, v)
+	p := t.last
+	if p == nil || p.n == len(p.verdicts) {
+		p = t.turn()
+	}
+	p.verdicts[p.n] = v
+	p.n++
 	atOnce := s != nil && t.atOnce > 0
 	if s != nil && !atOnce {
 		t.leave(s)
@@ -57,6 +67,24 @@ func (o *outbox) tell(v verdict, s *slot) {
 	if atOnce {
 		o.leaveAll([]leaving{{s, 1}})
 	}
+}
+
+// turn adds a page. Called locked.
+func (t *teller) turn() *page {
+	var p *page
+	if last := len(t.free) - 1; last >= 0 {
+		p = t.free[last]
+		t.free = t.free[:last]
+	} else {
+		p = new(page)
+	}
+	if t.last == nil {
+		t.first = p
+	} else {
+		t.last.after = p
+	}
+	t.last = p
+	return p
 }
 
 // leave notes a record that has left its slot. Called locked.
@@ -102,24 +130,47 @@ func (o *outbox) callBack() {
 	t.mu.Lock()
 	t.id = id
 	t.mu.Unlock()
-	const often = 1024 // records after which their room is given back
 	for more := true; more; more = o.more() {
-		for t.next < len(t.batch) {
+		for t.page != nil && t.next < t.page.n {
 			t.next++
-			t.call(&t.batch[t.next-1])
-			if t.next-t.reported >= often {
-				o.report()
-			}
+			t.call(&t.page.verdicts[t.next-1])
 		}
 	}
 	ended = true
 }
 
-// report gives back the room of what was told.
-func (o *outbox) report() {
+// more gives back the room of the page that was told, and goes to the next; without any, the goroutine ends.
+func (o *outbox) more() bool {
 	t := &o.teller
-	told := t.batch[t.reported:t.next]
-	t.reported = t.next
+	told := t.page
+	if told != nil {
+		o.report(told.verdicts[:told.n])
+	}
+	t.mu.Lock()
+	if told != nil {
+		t.page, told.n, told.after = told.after, 0, nil
+		if len(t.free) < freePages {
+			t.free = append(t.free, told)
+		}
+	}
+	if t.page == nil { // what was queued meanwhile
+		t.page, t.first, t.last = t.first, nil, nil
+	}
+	t.next = 0
+	if t.page == nil {
+		t.running, t.id = false, 0
+	}
+	running, left := t.running, t.left
+	t.left = nil
+	t.mu.Unlock()
+	if len(left) > 0 {
+		o.leaveAll(left)
+	}
+	return running
+}
+
+// report gives back the room of what was told.
+func (o *outbox) report(told []verdict) {
 	var cost int64
 	for i := range told {
 		if d := told[i].delivery; d == nil {
@@ -128,40 +179,10 @@ func (o *outbox) report() {
 			o.told(d)
 		}
 	}
-	if cost > 0 {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.release(cost)
-	}
-}
-
-// more takes what was queued meanwhile; without any, the goroutine ends.
-func (o *outbox) more() bool {
-	o.report()
-	t := &o.teller
-	t.mu.Lock()
-	t.dirty = max(t.dirty, len(t.batch))
-	t.batch, t.queue = t.queue, t.batch[:0]
-	t.dirty, t.dirtyOld = t.dirtyOld, t.dirty
-	t.next, t.reported = 0, 0
-	left := t.left
-	t.left = nil
-	if len(t.batch) == 0 {
-		// Only now, as it costs as much as telling: while there is more to tell, it is written over.
-		clear(t.batch[:t.dirty])
-		clear(t.queue[:t.dirtyOld])
-		t.dirty, t.dirtyOld = 0, 0
-		if cap(t.batch)+cap(t.queue) > mostKept {
-			t.batch, t.queue = nil, nil
-		}
-		t.running, t.id = false, 0
-	}
-	running := t.running
-	t.mu.Unlock()
-	if len(left) > 0 {
-		o.leaveAll(left)
-	}
-	return running
+	clear(told)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.release(cost)
 }
 
 // call runs one callback.

@@ -69,14 +69,17 @@ func missingPermission(err error, operation, name string) *PermissionError {
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 		return &PermissionError{operation, onTransaction, name, err}
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return &PermissionError{"IDEMPOTENT_WRITE", onCluster, "kafka-cluster", err}
+		if operation == "" || operation == toWrite { // of a record, which is written idempotently
+			operation = "IDEMPOTENT_WRITE"
+		}
+		return &PermissionError{operation, onCluster, "kafka-cluster", err}
 	}
 	return nil
 }
 
 // explain says what brokers said of a topic that the app reads, or, with no topic, of its group.
 func (a *App) explain(err error, topic string) error {
-	if topic == "" {
+	if topic == "" || errors.Is(err, kerr.GroupAuthorizationFailed) {
 		topic = a.cfg.Group
 	}
 	return Explain(err, toRead, topic)

@@ -14,8 +14,10 @@ import (
 // Producer writes records: idempotent, acknowledged by all in-sync replicas, in order within a partition also across
 // retries. All its methods may be called at the same time, and from callbacks. Close it.
 //
-// A record belongs to the producer until its outcome is known: it may be read, but must not be changed, nor what its key,
-// value and headers point to. When it was acknowledged, Partition, Offset and Timestamp are set; nothing else ever is.
+// A record belongs to the producer until its outcome is known. Then Topic, Key, Value and Headers are as they were given, and, if it was
+// acknowledged, Partition, Offset and Timestamp say where it lies; other fields mean nothing. It may be sent again. What Key, Value
+// and Headers point to must not be changed before; where a context ended it may still be written, and must never be changed.
+//
 // A nil Value is a tombstone, a nil Key is no key.
 type Producer struct {
 	outbox *outbox

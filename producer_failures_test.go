@@ -78,6 +78,7 @@ func TestARecordTimesOutNoSoonerAndSaysWhy(t *testing.T) {
 					} else {
 						lose(link)
 					}
+					time.Sleep(timeout / 100) // what came before it must not count
 					began := time.Now()
 					old := textRecord("orders", "x")
 					old.Timestamp = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC) // a copy keeps its source's
@@ -342,10 +343,11 @@ func TestAClosedProducerRefusesAtOnce(t *testing.T) {
 		waits := make(chan error)
 		go func() { waits <- p.Send(context.Background(), textRecord("orders", strings.Repeat("y", 9_000))) }()
 		time.Sleep(time.Second)
+		began := time.Now()
 		closed := make(chan error)
 		go func() { closed <- p.Close(context.Background()) }()
-		if err := <-waits; !errors.Is(err, sluice.ErrClosed) {
-			t.Errorf("a record that waited for room: %v", err)
+		if err := <-waits; !errors.Is(err, sluice.ErrClosed) || time.Since(began) > time.Second {
+			t.Errorf("a record that waited for room, after %v: %v", time.Since(began), err)
 		}
 		p.Enqueue(context.Background(), textRecord("orders", "late"), got.done)
 		if err := p.Send(t.Context(), textRecord("orders", "late too")); !errors.Is(err, sluice.ErrClosed) {
@@ -389,7 +391,7 @@ func TestAFailedRecordSaysWhichOne(t *testing.T) {
 	})
 }
 
-func TestOnlyAnAcknowledgementChangesTheCallersRecord(t *testing.T) {
+func TestARecordComesBackAsItWasGiven(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 3}, func(t *testing.T, c *bubble.Cluster) {
 		p := newProducer(t, configFor(t, c, nil).Producer())
 		defer closeProducer(t, p)
@@ -422,6 +424,32 @@ func TestOnlyAnAcknowledgementChangesTheCallersRecord(t *testing.T) {
 		}
 		if tombstones != 1 || headers != 6 {
 			t.Errorf("%d tombstones, %d records with headers", tombstones, headers)
+		}
+	})
+}
+
+// hook sees a value of the context that a record came with.
+type hook struct{ seen chan any }
+
+// OnProduceRecordUnbuffered implements kgo.HookProduceRecordUnbuffered.
+func (h hook) OnProduceRecordUnbuffered(r *kgo.Record, _ error) {
+	h.seen <- r.Context.Value(contextKey{})
+}
+
+func TestHooksOfTheClientSeeTheCallersContext(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		h := hook{seen: make(chan any, 3)}
+		cfg := configFor(t, c, nil).Producer()
+		cfg.ClientOptions = append(cfg.ClientOptions, kgo.WithHooks(h))
+		p := newProducer(t, cfg)
+		ctx := context.WithValue(context.Background(), contextKey{}, "call")
+		p.Enqueue(ctx, textRecord("orders", "a"), nil)
+		own := textRecord("orders", "b")
+		own.Context = context.WithValue(ctx, contextKey{}, "record")
+		p.Enqueue(ctx, own, nil)
+		closeProducer(t, p)
+		if a, b := <-h.seen, <-h.seen; a != "call" || b != "record" {
+			t.Errorf("the hook saw %v and %v", a, b)
 		}
 	})
 }

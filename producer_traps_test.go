@@ -1,12 +1,14 @@
 package sluice_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"sort"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -94,16 +96,19 @@ func TestTrapAMessageAboveMaxRequestSize(t *testing.T) {
 					Topic: "orders", Key: []byte("k"), Value: make([]byte, n), Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("v")}, {Key: "null"}},
 				}
 			}
-			// The largest record that goes is found out; it must be us who refuse the next one, and not the client.
-			largest := 9_000
-			var err error
-			for ; err == nil; largest++ {
-				err = p.Send(t.Context(), size(largest+1))
+			// It must be us who refuse, and not the client, but hardly anything that it would take: four bytes depend on the broker.
+			client, err := kgo.NewClient(append(c.Options(c.Dial), kgo.ClientID(cmp.Or(cfg.ClientID, "sluice")),
+				kgo.ProducerBatchMaxBytes(cmp.Or(cfg.BatchBytes, cfg.MaxRequestBytes)), kgo.BrokerMaxWriteBytes(cmp.Or(cfg.MaxRequestBytes, 1<<20)))...)
+			if err != nil {
+				t.Fatal(err)
 			}
-			largest--
-			if largest < 9_600 || largest > 9_930 || !errors.Is(err, sluice.ErrTooLarge) || errors.Is(err, kerr.MessageTooLarge) ||
+			most := largest(func(n int) error { return client.ProduceSync(t.Context(), size(n)).FirstErr() })
+			client.Close()
+			largest := largest(func(n int) error { return p.Send(t.Context(), size(n)) })
+			err = p.Send(t.Context(), size(largest+1))
+			if largest > most || largest < most-4 || !errors.Is(err, sluice.ErrTooLarge) || errors.Is(err, kerr.MessageTooLarge) ||
 				!strings.Contains(err.Error(), "bytes in a batch of its own, and ") {
-				t.Errorf("%d bytes went, one more: %v", largest, err)
+				t.Errorf("%d bytes went, with the client alone %d; one more: %v", largest, most, err)
 			}
 			before := len(c.Read("orders"))
 			failed := failures(t, p.Send(t.Context(), size(largest), size(1<<20), size(100), size(largest+1), textRecord("orders", "x")))
@@ -116,6 +121,11 @@ func TestTrapAMessageAboveMaxRequestSize(t *testing.T) {
 			closeProducer(t, p)
 		}
 	})
+}
+
+// largest is the largest value that can be sent, of 9,000 to 10,000 bytes.
+func largest(send func(int) error) int {
+	return 8_999 + sort.Search(1_001, func(i int) bool { return send(9_000+i) != nil })
 }
 
 // unreliable is a way to the cluster that sometimes ends with an answer on it: what was written then is not known.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // FromProperties reads a Java properties file with Kafka's own names into a Config. docs/configuration.md lists them all, with
@@ -33,6 +32,7 @@ func FromProperties(in io.Reader) (Config, error) {
 	r.security()
 	r.compression()
 	r.contradictions()
+	r.producer()
 	slices.SortStableFunc(r.mistakes, func(a, b *ConfigError) int { return cmp.Compare(a.Line, b.Line) })
 	if len(r.mistakes) == 0 {
 		return r.cfg, nil
@@ -46,8 +46,9 @@ func FromProperties(in io.Reader) (Config, error) {
 
 // property is one of a file.
 type property struct {
-	line  int
-	value string
+	line      int
+	value     string
+	separated bool // by = or :, so that the name is one
 }
 
 // propertyReader collects what the properties say.
@@ -76,18 +77,18 @@ func (r *propertyReader) refuse(s *setting, err error) {
 	}
 }
 
-// unknown tells of a name that is not known. A line that holds no name at all may be part of a secret, and is not shown.
+// unknown tells of a name that is not known. A line that holds no name may be part of a secret, and is not shown.
 func (r *propertyReader) unknown(name string) {
 	if answer := otherClients(name); answer != "" {
 		r.fail(name, errors.New(answer))
 		return
 	}
-	if propertyName.MatchString(name) && !strings.HasPrefix(name, "sasl.password") {
+	if named(name, r.all[name].separated) {
 		r.fail(name, errors.New("not known"+hint(name)))
 		return
 	}
 	r.mistakes = append(r.mistakes, &ConfigError{
-		Line: r.all[name].line, Property: "(not shown)",
+		Line: r.all[name].line, Property: notShown,
 		Problem: "not the name of a property; does the line before lack a backslash at its end?",
 	})
 }
@@ -99,6 +100,29 @@ func (r *propertyReader) compression() {
 		if _, ok := r.all[name]; ok && r.cfg.producer.Compression != codec {
 			r.fail(name, errors.New("has no effect without compression.type="+string(codec)))
 		}
+	}
+}
+
+// together are the producer's properties that contradict each other.
+var together = map[string]string{
+	"batch.size": "max.request.size", "buffer.memory": "max.request.size", "linger.ms": "delivery.timeout.ms",
+}
+
+// producer tells what a producer would say of the file.
+func (r *propertyReader) producer() {
+	_, err := r.cfg.producer.withDefaults()
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return
+	}
+	for _, err := range joined.Unwrap() {
+		e, _ := errors.AsType[*ConfigError](err)
+		if e == nil || given(r, e.Property) == "" || given(r, together[e.Property]) == "" {
+			continue // it takes more than the file, or it is told already
+		}
+		told := *e
+		told.Line, told.Value = r.all[e.Property].line, r.all[e.Property].value
+		r.mistakes = append(r.mistakes, &told)
 	}
 }
 
@@ -117,7 +141,10 @@ func (r *propertyReader) contradictions() {
 			continue
 		}
 		told := *e.ConfigError
-		told.Line, told.Value = r.all[e.Property].line, r.all[e.Property].value
+		told.Line = r.all[e.Property].line
+		if s := settingOf(e.Property); s != nil && !s.secret() {
+			told.Value = r.all[e.Property].value
+		}
 		r.mistakes = append(r.mistakes, &told)
 	}
 }

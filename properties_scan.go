@@ -6,6 +6,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // scan reads name = value lines, with comments and with lines that go on after a backslash.
@@ -15,7 +17,11 @@ func (r *propertyReader) scan(in io.Reader) error {
 	number, start, text := 0, 0, ""
 	for s.Scan() {
 		number++
-		line := strings.TrimLeft(s.Text(), " \t\f")
+		line := s.Text()
+		if number == 1 {
+			line = strings.TrimPrefix(line, "\ufeff") // the mark at the start of a file in UTF-8
+		}
+		line = strings.TrimLeft(line, " \t\f")
 		if text == "" {
 			if line == "" || line[0] == '#' || line[0] == '!' {
 				continue
@@ -41,25 +47,34 @@ func (r *propertyReader) scan(in io.Reader) error {
 
 func (r *propertyReader) put(text string, line int) {
 	i := strings.IndexAny(text, "=: \t\f")
-	name, value := text, ""
+	name, value, separated := text, "", false
 	if i >= 0 {
 		name = text[:i]
 		value = strings.TrimLeft(text[i:], " \t\f")
 		if value != "" && (value[0] == '=' || value[0] == ':') {
-			value = strings.TrimLeft(value[1:], " \t\f")
+			value, separated = strings.TrimLeft(value[1:], " \t\f"), true
 		}
 	}
 	name = unescape(name)
+	if name == "" {
+		problem := "no name stands before the = or :; does the line before lack a backslash at its end?"
+		r.mistakes = append(r.mistakes, &ConfigError{Line: line, Property: notShown, Problem: problem})
+		return
+	}
 	if old, ok := r.all[name]; ok {
+		told := notShown
+		if named(name, separated && old.separated) {
+			told = name
+		}
 		problem := fmt.Sprintf("given before, in line %d", old.line)
-		r.mistakes = append(r.mistakes, &ConfigError{Line: line, Property: name, Problem: problem})
+		r.mistakes = append(r.mistakes, &ConfigError{Line: line, Property: told, Problem: problem})
 		return
 	}
 	value = unescape(value)
 	if name != "sasl.password" { // the format keeps blanks at the end, where only a password can mean them
 		value = strings.TrimRight(value, " \t")
 	}
-	r.all[name] = property{line: line, value: value}
+	r.all[name] = property{line: line, value: value, separated: separated}
 }
 
 // unescape resolves the format's escapes.
@@ -84,17 +99,31 @@ func unescape(s string) string {
 		case 'f':
 			b.WriteByte('\f')
 		case 'u':
-			if i+4 < len(s) {
-				if n, err := strconv.ParseUint(s[i+1:i+5], 16, 32); err == nil {
-					b.WriteRune(rune(n))
-					i += 4
-					continue
+			code, ok := codeUnit(s[i+1:])
+			if !ok {
+				b.WriteByte('u')
+				continue
+			}
+			i += 4
+			if rest, more := strings.CutPrefix(s[i+1:], `\u`); more && utf16.IsSurrogate(code) { // Java's characters have 16 bits
+				if low, ok := codeUnit(rest); ok && utf16.DecodeRune(code, low) != utf8.RuneError {
+					code = utf16.DecodeRune(code, low)
+					i += 6
 				}
 			}
-			b.WriteByte('u')
+			b.WriteRune(code)
 		default:
 			b.WriteByte(s[i])
 		}
 	}
 	return b.String()
+}
+
+// codeUnit reads the four digits of an escape.
+func codeUnit(s string) (code rune, ok bool) {
+	if len(s) < 4 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s[:4], 16, 32)
+	return rune(n), err == nil
 }

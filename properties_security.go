@@ -3,7 +3,6 @@ package sluice
 import (
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -38,6 +37,13 @@ func (r *propertyReader) security() {
 func (r *propertyReader) sasl() {
 	s := &SASL{Mechanism: r.value("sasl.mechanism"), Username: r.value("sasl.username"), Password: r.value("sasl.password")}
 	at := "sasl.mechanism"
+	if !r.oneOf("sasl.jaas.config", "sasl.username", "sasl.password") {
+		return
+	}
+	if name := given(r, "sasl.username", "sasl.password"); name != "" && s.Mechanism == oauthBearer {
+		r.fail(name, errors.New("has no effect with sasl.mechanism=OAUTHBEARER, whose logins are tokens; give one of the two"))
+		return
+	}
 	var options map[string]string
 	if jaas, ok := r.all["sasl.jaas.config"]; ok {
 		at = "sasl.jaas.config"
@@ -89,51 +95,25 @@ func (r *propertyReader) oauth(at string, options map[string]string) *SASL {
 	return &SASL{Mechanism: oauthBearer, Token: c.Token}
 }
 
-// parseJAAS reads the options of a login module's line: Module required username="u" password="p";
-func parseJAAS(s string) (map[string]string, error) {
-	bad := errors.New(`not of the form: org.apache.kafka.common.security.… required username="…" password="…";`)
-	s, ok := strings.CutSuffix(strings.TrimSpace(s), ";")
-	if !ok {
-		return nil, bad
-	}
-	_, s, ok = strings.Cut(s+" ", " required ")
-	if !ok {
-		return nil, bad
-	}
-	options := map[string]string{}
-	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
-		name, rest, ok := strings.Cut(s, "=")
-		if !ok || rest == "" || (rest[0] != '"' && rest[0] != '\'') {
-			return nil, bad
-		}
-		value, after, ok := cutQuoted(rest)
-		if !ok {
-			return nil, bad
-		}
-		options[name], s = value, after
-	}
-	return options, nil
-}
-
-// cutQuoted takes a quoted string off the front.
-func cutQuoted(s string) (value, rest string, ok bool) {
-	quote := s[0]
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && i+1 < len(s):
-			i++
-			b.WriteByte(s[i])
-		case s[i] == quote:
-			return b.String(), s[i+1:], true
-		default:
-			b.WriteByte(s[i])
-		}
-	}
-	return "", "", false
-}
-
 func (r *propertyReader) tls() {
+	for _, name := range []string{
+		"ssl.truststore.location", "ssl.ca.location", "ssl.keystore.location", "ssl.certificate.location", "ssl.key.location",
+	} {
+		if isPEMText(r.value(name)) {
+			own := "ssl.keystore.certificate.chain and ssl.keystore.key"
+			if strings.HasPrefix(settingOf(name).field, "TLSFiles.CA") {
+				own = "ssl.truststore.certificates"
+			}
+			r.fail(name, errors.New("is PEM itself, where the name of a file belongs; give it in "+own))
+			return
+		}
+	}
+	if !r.oneOf("ssl.truststore.location", "ssl.ca.location", "ssl.truststore.certificates") ||
+		!r.oneOf("ssl.ca.location", "ssl.truststore.certificates") ||
+		!r.oneOf("ssl.keystore.location", "ssl.keystore.certificate.chain", "ssl.keystore.key", "ssl.certificate.location") ||
+		!r.oneOf("ssl.certificate.location", "ssl.keystore.certificate.chain", "ssl.keystore.key") {
+		return
+	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	var files TLSFiles
 	if !r.authorities(c, &files) || !r.certificate(c, &files) || !r.versions(c) {
@@ -164,11 +144,12 @@ func (r *propertyReader) authorities(c *tls.Config, files *TLSFiles) bool {
 		return false
 	}
 	if text := r.value("ssl.truststore.certificates"); text != "" {
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM([]byte(text)) {
-			r.fail("ssl.truststore.certificates", errors.New("holds no certificate in PEM"))
+		roots, err := parseAuthorities([]byte(text))
+		if err != nil {
+			r.fail("ssl.truststore.certificates", err)
 			return false
 		}
+		c.RootCAs = roots
 	}
 	for _, name := range []string{"ssl.truststore.location", "ssl.ca.location"} {
 		if file := r.value(name); file != "" {
@@ -203,6 +184,9 @@ func (r *propertyReader) certificate(c *tls.Config, files *TLSFiles) bool {
 		showCertificate(c, pair, "ssl.keystore.certificate.chain")
 	}
 	at := given(r, "ssl.keystore.location", "ssl.certificate.location", "ssl.key.location")
+	if at == "" {
+		return true
+	}
 	files.Certificate, files.Key = r.value(at), r.value("ssl.key.location")
 	switch {
 	case at == "ssl.key.location":
@@ -215,6 +199,16 @@ func (r *propertyReader) certificate(c *tls.Config, files *TLSFiles) bool {
 		}
 	}
 	return true
+}
+
+// oneOf says whether a property is given without others that say the same; it has told of it when not.
+func (r *propertyReader) oneOf(name string, others ...string) bool {
+	other := given(r, others...)
+	if r.value(name) == "" || other == "" {
+		return true
+	}
+	r.fail(other, errors.New(name+" is given as well; give one of the two"))
+	return false
 }
 
 // given is the first of some properties that has a value; "" when none has.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -22,10 +23,11 @@ type SASL struct {
 	Username string
 	Password string
 
-	// Token gives a token for OAUTHBEARER: a func of yours, or ClientCredentials.Token. It has 10 s. A client keeps the token for
-	// its connections, and asks for the next one when a login needs it and 80 % of its life are over, or its last 5 s have begun;
-	// when there is none then, the old one is used to its end. Brokers that limit a login's time (connections.max.reauth.ms) are
-	// logged in to again, on the same connection.
+	// Token gives a token for OAUTHBEARER: a func of yours, or ClientCredentials.Token. It has 10 s, and has to return when its
+	// context ends: one token at a time is asked for. A client keeps the token for its connections, and asks for the next one when
+	// a login needs it and 80 % of its life are over, or its last 5 s have begun. Meanwhile, and when there is none, the old one is
+	// used to its end; after a failure the next is asked for 1 s later at the earliest, then 2 s, up to 10 s. Brokers that limit a
+	// login's time (connections.max.reauth.ms) are logged in to again, on the same connection.
 	Token func(context.Context) (Token, error)
 }
 
@@ -42,6 +44,9 @@ func (s SASL) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalJSON hides the password.
 func (s SASL) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
+
+// Format hides the password, whatever the verb.
+func (s SASL) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // GoString hides the password.
 func (s SASL) GoString() string { return s.String() }

@@ -37,6 +37,16 @@ func (f TLSFiles) given() bool { return f != TLSFiles{} }
 
 // check reads the files once.
 func (f TLSFiles) check(m *mistakes) {
+	texts := false
+	for _, of := range [][2]string{{"TLSFiles.CA", f.CA}, {"TLSFiles.Certificate", f.Certificate}, {"TLSFiles.Key", f.Key}} {
+		if isPEMText(of[1]) {
+			m.add(of[0], "", errPEMText.Error())
+			texts = true
+		}
+	}
+	if texts {
+		return
+	}
 	if f.Key != "" && f.Certificate == "" {
 		m.add("TLSFiles.Key", f.Key, "is a key without a certificate; give TLSFiles.Certificate")
 		return
@@ -79,27 +89,89 @@ func (f TLSFiles) load(base *tls.Config) (*tls.Config, error) {
 	return c, nil
 }
 
+// errPEMText does not show what may be a key.
+var errPEMText = errors.New("is PEM itself, where the name of a file belongs; write it to a file, or give Config.TLS")
+
+// isPEMText says whether a text is PEM, or no name of a file.
+func isPEMText(s string) bool {
+	return strings.Contains(s, "-----BEGIN") || strings.ContainsAny(s, "\r\n")
+}
+
+func readPEM(file string) ([]byte, error) {
+	if isPEMText(file) {
+		return nil, errPEMText
+	}
+	return os.ReadFile(file)
+}
+
 func readAuthorities(file string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(file)
+	text, err := readPEM(file)
 	if err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
+	pool, err := parseAuthorities(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", file, err)
 	}
 	return pool, nil
 }
 
+func parseAuthorities(text []byte) (*x509.CertPool, error) {
+	certificates, err := parseCertificates(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(certificates) == 0 {
+		return nil, errors.New("holds no certificate in PEM")
+	}
+	pool := x509.NewCertPool()
+	for _, c := range certificates {
+		pool.AddCert(c)
+	}
+	return pool, nil
+}
+
+// parseCertificates takes all of a text's certificates. One that is cut off is an error: the text is being written, or was not to
+// its end. What is no certificate is left out.
+func parseCertificates(text []byte) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	const begin = "-----BEGIN "
+	begun, decoded := 0, 0
+	last := ""
+	for line := range strings.Lines(string(text)) {
+		if last = strings.TrimRight(line, " \t\r\n"); strings.HasPrefix(last, begin) {
+			begun++
+		}
+	}
+	for rest := text; ; decoded++ {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" || len(block.Headers) > 0 {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("holds a certificate that cannot be read, number %d: %w", len(all)+1, err)
+		}
+		all = append(all, c)
+	}
+	if begun > decoded || last != "" && last == begin[:min(len(last), len(begin))] {
+		return nil, errors.New("holds PEM that is cut off; is it still being written?")
+	}
+	return all, nil
+}
+
 func (f TLSFiles) readPair() (tls.Certificate, error) {
-	certificate, err := os.ReadFile(f.Certificate)
+	certificate, err := readPEM(f.Certificate)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	key, file := certificate, f.Certificate
 	if f.Key != "" {
 		file = f.Key
-		if key, err = os.ReadFile(file); err != nil {
+		if key, err = readPEM(file); err != nil {
 			return tls.Certificate{}, err
 		}
 	}
@@ -122,6 +194,11 @@ func parsePair(certificate, key []byte) (tls.Certificate, error) {
 		}
 		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
 			return tls.Certificate{}, errEncryptedKey
+		}
+	}
+	for _, text := range [][]byte{certificate, key} {
+		if _, err := parseCertificates(text); err != nil {
+			return tls.Certificate{}, err
 		}
 	}
 	return tls.X509KeyPair(certificate, key)

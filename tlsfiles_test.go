@@ -263,3 +263,46 @@ func TestPropertiesOfCertificates(t *testing.T) {
 		}
 	}
 }
+
+func TestFilesThatAreHalfWrittenAreNotTaken(t *testing.T) {
+	dir, ca, other := t.TempDir(), newAuthority(t), newAuthority(t)
+	certificate, key := ca.sign(t, "client", time.Now().Add(time.Hour))
+	files := sluice.TLSFiles{CA: filepath.Join(dir, "ca"), Certificate: filepath.Join(dir, "crt"), Key: filepath.Join(dir, "key")}
+	bundle, chain := slices.Concat(other.pem, ca.pem), slices.Concat(certificate, ca.pem)
+	changed(t, files.CA, bundle)
+	changed(t, files.Certificate, chain)
+	changed(t, files.Key, key)
+	var log bytes.Buffer
+	configs := sluice.TLSConfigs(nil, files, slog.New(slog.NewTextHandler(&log, nil)))
+	whole := configs().RootCAs
+	bad := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})
+	for name, c := range map[string]struct {
+		second []byte
+		says   string
+	}{
+		"half":            {ca.pem[:len(ca.pem)/2], "cut off"},
+		"its first line":  {[]byte("-----BEGIN CERTIFICATE-----\n"), "cut off"},
+		"less than that":  {[]byte("-----BE"), "cut off"},
+		"without its end": {ca.pem[:len(ca.pem)-10], "cut off"},
+		"one in between":  {slices.Concat(ca.pem[:len(ca.pem)/2], []byte("\n"), ca.pem), "cut off"},
+		"no certificate":  {bad, "cannot be read, number 2"},
+	} {
+		for file, first := range map[string][]byte{files.CA: other.pem, files.Certificate: certificate} {
+			log.Reset()
+			changed(t, file, slices.Concat(first, c.second))
+			if !configs().RootCAs.Equal(whole) {
+				t.Errorf("%s: other authorities", name)
+			}
+			shown, err := configs().GetClientCertificate(nil)
+			if err != nil || len(shown.Certificate) != 2 {
+				t.Errorf("%s: %d certificates, %v", name, len(shown.Certificate), err)
+			}
+			if !strings.Contains(log.String(), c.says) || !strings.Contains(log.String(), file) {
+				t.Errorf("%s: %s", name, log.String())
+			}
+			changed(t, files.CA, bundle)
+			changed(t, files.Certificate, chain)
+			configs()
+		}
+	}
+}

@@ -2,9 +2,11 @@ package sluice_test
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -161,10 +163,104 @@ func TestTokensAreNotPrinted(t *testing.T) {
 	var b strings.Builder
 	c := sluice.ClientCredentials{URL: "https://x/token?key=" + password, ID: "billing", Secret: password}
 	token := sluice.Token{Value: password}
-	fmt.Fprintf(&b, "%v %+v %#v %s %v %+v %#v", c, c, c, c, token, token, token)
+	login := sluice.SASL{Mechanism: "PLAIN", Username: "billing", Password: password}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%t"} {
+		for _, v := range []any{c, &c, token, &token, login, &login, []any{c, token, login}} {
+			text := fmt.Sprintf(verb, v)
+			fmt.Fprintln(&b, text)
+			if strings.Contains(strings.ToLower(text), hex.EncodeToString([]byte("Tr0ub4dor"))) {
+				t.Errorf("%s: %s", verb, text)
+			}
+		}
+	}
 	slog.New(slog.NewTextHandler(&b, nil)).Info("login", "with", c, "token", token)
 	slog.New(slog.NewJSONHandler(&b, nil)).Info("login", "with", c, "token", token)
 	if strings.Contains(b.String(), "Tr0ub4dor") || !strings.Contains(b.String(), "billing") {
 		t.Error(b.String())
 	}
+}
+
+// hanging gives one token of 10 min and then does not return before its context ends, or ever.
+func hanging(asked *atomic.Int64, ignores bool) sasl.Mechanism {
+	began := time.Now()
+	return sluice.TokenMechanism(func(ctx context.Context) (sluice.Token, error) {
+		if asked.Add(1) == 1 {
+			return sluice.Token{Value: "good", Expires: began.Add(10 * time.Minute)}, nil
+		}
+		if ignores {
+			time.Sleep(time.Hour)
+		}
+		<-ctx.Done()
+		return sluice.Token{}, ctx.Err()
+	})
+}
+
+func TestATokenThatIsGoodIsUsedWhileTheNextDoesNotCome(t *testing.T) {
+	for _, ignores := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var asked atomic.Int64
+			m := hanging(&asked, ignores)
+			login(t, m)
+			time.Sleep(9 * time.Minute)
+			waits := make(chan time.Duration, 3)
+			for range 3 {
+				go func() {
+					began := time.Now()
+					if _, first, err := m.Authenticate(t.Context(), ""); err != nil || string(first) != bearer("good") {
+						t.Errorf("%q, %v", first, err)
+					}
+					waits <- time.Since(began)
+				}()
+			}
+			if a, b, c := <-waits, <-waits, <-waits; a != 0 || b != 0 || c != 10*time.Second {
+				t.Errorf("they waited %v, %v and %v: only the one that has it fetched may", a, b, c)
+			}
+			if n := asked.Load(); n != 2 {
+				t.Errorf("asked %d times", n)
+			}
+			time.Sleep(time.Minute) // the token has ended
+			began := time.Now()
+			if _, _, err := m.Authenticate(t.Context(), ""); !errors.Is(err, sluice.ErrToken) || time.Since(began) != 10*time.Second {
+				t.Errorf("%v after %v", err, time.Since(began))
+			}
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			began = time.Now()
+			if _, _, err := m.Authenticate(ctx, ""); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+				t.Errorf("%v after %v", err, time.Since(began))
+			}
+			if n := asked.Load(); ignores && n != 2 {
+				t.Errorf("asked %d times at once", n-1)
+			}
+			time.Sleep(2 * time.Hour) // what hangs ends in here
+		})
+	}
+}
+
+func TestAnEndpointThatFailsIsAskedEverMoreSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []time.Duration
+		began := time.Now()
+		m := sluice.TokenMechanism(func(context.Context) (sluice.Token, error) {
+			asked = append(asked, time.Since(began))
+			if len(asked) > 1 {
+				return sluice.Token{}, errors.New("503")
+			}
+			return sluice.Token{Value: "good", Expires: began.Add(150 * time.Second)}, nil
+		})
+		for time.Since(began) < 149*time.Second {
+			if got, _ := login(t, m); got != bearer("good") {
+				t.Fatalf("%q", got)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		var want []time.Duration
+		for _, second := range []int{0, 120, 121, 123, 127, 135, 145} {
+			want = append(want, time.Duration(second)*time.Second)
+		}
+		if !slices.Equal(asked, want) {
+			t.Errorf("asked at %v, want %v", asked, want)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package producer
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -59,9 +60,7 @@ func TestWhatWasAcknowledgedBeforeASIGKILLIsInTheLog(t *testing.T) {
 	topic := newTopic(t, k, 6, nil)
 	all := ledger{}
 	for round := range 12 {
-		for key, n := range killed(t, k, topic, fmt.Sprintf("r%d-", round), 1+rand.IntN(20_000), false) {
-			all[key] = n
-		}
+		maps.Copy(all, killed(t, k, topic, fmt.Sprintf("r%d-", round), 1+rand.IntN(20_000), false))
 	}
 	all.check(t, readAll(t, k, topic))
 }

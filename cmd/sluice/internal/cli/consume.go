@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"syscall"
@@ -47,7 +48,8 @@ that time or later, in each partition. --from takes earliest, latest and -N as w
 takes now. The record at --to is not printed; --to does not wait for records that are not there yet.
 
 Records of aborted transactions, and of those still open, are not printed, unless --isolation is read_uncommitted; the
-markers of transactions never are.
+markers of transactions never are. isolation.level and auto.offset.reset of --properties hold where --isolation and --from
+are not given.
 
 -k prints key, separator and value, and --null what stands for a null one. -o json prints a line of JSON a record, which
 sluice produce -f json takes: topic, partition, offset, timestamp, key, value and headers. Bytes that are not UTF-8 are
@@ -68,6 +70,9 @@ base64, in key_base64 or value_base64. --format prints what it says:
 			}
 			cfg, err := flags.config(p, sluice.Config{})
 			if err != nil {
+				return err
+			}
+			if w, err = w.complete(cfg, cmd.Flags().Changed); err != nil {
 				return err
 			}
 			return p.consume(cmd.Context(), cfg, o, w, writer)
@@ -94,6 +99,9 @@ func (o *consumeOptions) check(p *Process) (window, *recordWriter, error) {
 	bad := func(err error) { errs = append(errs, err) }
 	w := window{topic: o.topic, uncommitted: o.isolation == "read_uncommitted"}
 	for _, n := range o.partitions {
+		if n < 0 || n > math.MaxInt32 {
+			bad(usagef("-p %d: give a partition's number, from 0 to %d", n, math.MaxInt32))
+		}
 		w.partitions = append(w.partitions, int32(n))
 	}
 	if o.topic == "" {
@@ -227,11 +235,7 @@ func behind(next map[int32]int64, bounds map[int32]kafka.Bound) bool {
 func (p *Process) openWindow(ctx context.Context, cfg sluice.Config, w window) (*kgo.Client, map[int32]kafka.Bound, error) {
 	reach, cancel := context.WithTimeout(ctx, p.ReachLimit)
 	defer cancel()
-	isolation := kgo.ReadCommitted()
-	if w.uncommitted {
-		isolation = kgo.ReadUncommitted()
-	}
-	client, err := kafka.NewClient(reach, cfg, kgo.FetchIsolationLevel(isolation), kgo.KeepControlRecords(),
+	client, err := kafka.NewClient(reach, cfg, kgo.FetchIsolationLevel(isolation(w.uncommitted)), kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()))
 	if err != nil {
 		return nil, nil, err

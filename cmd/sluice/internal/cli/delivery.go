@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluice-go/sluice"
 )
 
 // delivery counts what became of the lines.
@@ -61,7 +63,7 @@ func (d *delivery) done(line int64, err error) {
 
 // ownFault tells whether a record failed for what it is; others may still be delivered.
 func ownFault(err error) bool {
-	for _, own := range []error{kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp} {
+	for _, own := range []error{sluice.ErrTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp} {
 		if errors.Is(err, own) {
 			return true
 		}
@@ -81,6 +83,10 @@ type deliveryResult struct {
 // report tells it, and returns what went wrong: while reading or closing, what was not delivered, and that the input was not
 // read to its end.
 func (d *delivery) report(ctx context.Context, p *Process, asJSON bool, readErr, closeErr error) error {
+	stopped := errors.Is(readErr, errStopped)
+	if stopped {
+		readErr = nil
+	}
 	errs := []error{readErr}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,6 +110,7 @@ func (d *delivery) report(ctx context.Context, p *Process, asJSON bool, readErr,
 		errs = append(errs, closeErr)
 	}
 	switch {
+	case !stopped:
 	case ctx.Err() != nil:
 		errs = append(errs, fmt.Errorf("stopped before the end of the input, after line %d", d.lastLine))
 	case d.gaveUp:

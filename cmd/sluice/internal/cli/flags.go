@@ -16,6 +16,7 @@ const defaultBroker = "localhost:9092"
 type kafkaFlags struct {
 	brokers    []string
 	properties string
+	defaults   string // properties that hold where nothing else is said, a line each
 }
 
 func (f *kafkaFlags) add(cmd *cobra.Command) {
@@ -28,10 +29,15 @@ func (f *kafkaFlags) add(cmd *cobra.Command) {
 // settings of --properties replace those of the file's own properties.
 func (f *kafkaFlags) config(p *Process, file sluice.Config) (sluice.Config, error) {
 	cfg := file
-	if f.properties != "" {
-		var err error
-		if cfg, err = pipeline.LoadProperties(f.properties); err != nil {
+	var err error
+	switch {
+	case f.properties != "":
+		if cfg, err = pipeline.LoadProperties(f.properties, f.defaults); err != nil {
 			return cfg, usage(err)
+		}
+	case f.defaults != "":
+		if cfg, err = sluice.FromProperties(strings.NewReader(f.defaults)); err != nil {
+			return cfg, err
 		}
 	}
 	switch {

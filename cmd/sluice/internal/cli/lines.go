@@ -12,53 +12,64 @@ import (
 // longestLine bounds what is held of an input that has no line's end.
 const longestLine = 128 << 20
 
-// eachLine calls f with every line, numbered from 1 and without its end, until f fails or the end of the input or of ctx. A
-// read that never returns does not keep it.
+// errStopped is that an input was not read to its end, because ctx ended.
+var errStopped = errors.New("stopped before the end of the input")
+
+// eachLine calls f with every line, numbered from 1 and without its end, until f fails. It returns nil at the end of the input,
+// and errStopped at the end of ctx. A read that never returns does not keep it. It reads no more ahead than a line, which may
+// be large, and what its buffer holds.
 func eachLine(ctx context.Context, in io.Reader, f func(number int64, line []byte) error) error {
-	type result struct {
-		line []byte
-		err  error
+	type part struct {
+		lines [][]byte
+		err   error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	lines := make(chan result, 256)
+	parts := make(chan part)
 	go func() { // ends with the input, or, once ctx is done, with the read that is under way
-		defer close(lines)
 		r := bufio.NewReaderSize(in, 1<<16)
 		for {
-			line, err := readLine(r)
-			if len(line) > 0 {
-				select {
-				case lines <- result{line: bytes.TrimSuffix(line, []byte("\n"))}:
-				case <-ctx.Done():
-					return
+			var p part
+			for more := true; more; {
+				var line []byte
+				if line, p.err = readLine(r); len(line) > 0 {
+					p.lines = append(p.lines, bytes.TrimSuffix(line, []byte("\n")))
 				}
+				buffered, _ := r.Peek(r.Buffered())
+				more = p.err == nil && bytes.IndexByte(buffered, '\n') >= 0 // without a wait
 			}
-			if err != nil {
-				if !errors.Is(err, io.EOF) {
-					select {
-					case lines <- result{err: fmt.Errorf("read the input: %w", err)}:
-					case <-ctx.Done():
-					}
-				}
+			select {
+			case parts <- p:
+			case <-ctx.Done():
+				return
+			}
+			if p.err != nil {
 				return
 			}
 		}
 	}()
-	for number := int64(1); ; number++ {
+	number := int64(0)
+	for {
+		var p part
 		select {
 		case <-ctx.Done():
-			return nil
-		case r, ok := <-lines:
-			switch {
-			case !ok:
-				return nil
-			case r.err != nil:
-				return r.err
+			return errStopped
+		case p = <-parts:
+		}
+		for _, line := range p.lines {
+			if ctx.Err() != nil {
+				return errStopped
 			}
-			if err := f(number, r.line); err != nil {
+			number++
+			if err := f(number, line); err != nil {
 				return err
 			}
+		}
+		switch {
+		case errors.Is(p.err, io.EOF):
+			return nil
+		case p.err != nil:
+			return fmt.Errorf("read the input: %w", p.err)
 		}
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// slowest is a record in about three hours; far below it the wait would not fit a duration.
+const slowest = 0.0001
+
 // pace spreads events over time: so many a second. It does not catch up with more than a second.
 type pace struct {
 	perSecond float64 // 0: no limit

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/cmd/sluice/internal/kafka"
 )
 
@@ -79,6 +81,32 @@ type window struct {
 	uncommitted bool
 }
 
+// complete takes from the properties what no flag says.
+func (w window) complete(cfg sluice.Config, given func(flag string) bool) (window, error) {
+	if !given("isolation") {
+		w.uncommitted = cfg.ReadUncommitted
+	}
+	if given("from") {
+		return w, nil
+	}
+	switch cfg.Start {
+	case sluice.Earliest():
+	case sluice.Latest():
+		w.from = position{kind: atEnd}
+	default:
+		return w, usagef("auto.offset.reset is a duration; give --from as well, as in --from -1h30m")
+	}
+	return w, nil
+}
+
+// isolation is what a client is told.
+func isolation(uncommitted bool) kgo.IsolationLevel {
+	if uncommitted {
+		return kgo.ReadUncommitted()
+	}
+	return kgo.ReadCommitted()
+}
+
 // resolve asks for the offsets of a window. No end lies beyond what is there now.
 func (w window) resolve(ctx context.Context, admin *kadm.Client) (map[int32]kafka.Bound, error) {
 	there, err := kafka.Topic(ctx, admin, w.topic)
@@ -88,11 +116,7 @@ func (w window) resolve(ctx context.Context, admin *kadm.Client) (map[int32]kafk
 	if len(there) == 0 {
 		return nil, fmt.Errorf("topic %s: no partition", w.topic)
 	}
-	read := kafka.ReadBounds
-	if w.uncommitted {
-		read = kafka.ReadBoundsUncommitted
-	}
-	all, err := read(ctx, admin, w.topic)
+	all, err := kafka.ReadBounds(ctx, admin, w.uncommitted, w.topic)
 	if err != nil {
 		return nil, err
 	}

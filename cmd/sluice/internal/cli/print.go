@@ -29,6 +29,9 @@ type printer struct {
 }
 
 func (d *printer) run(ctx context.Context) error {
+	if !d.spec.HasStart && d.cfg.Start != sluice.Earliest() && d.cfg.Start != sluice.Latest() {
+		return usagef("--print: auto.offset.reset is a duration, which a dry run does not know; give source.start a time")
+	}
 	if err := d.open(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -48,7 +51,7 @@ func (d *printer) run(ctx context.Context) error {
 func (d *printer) open(ctx context.Context) (err error) {
 	reach, cancel := context.WithTimeout(ctx, d.p.ReachLimit)
 	defer cancel()
-	d.client, err = kafka.NewClient(reach, d.cfg, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+	d.client, err = kafka.NewClient(reach, d.cfg, kgo.FetchIsolationLevel(isolation(d.cfg.ReadUncommitted)), kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()))
 	if err != nil {
 		return err
@@ -73,7 +76,7 @@ func (d *printer) place(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if d.bounds, err = kafka.ReadBounds(ctx, admin, d.spec.Topics...); err != nil {
+	if d.bounds, err = kafka.ReadBounds(ctx, admin, d.cfg.ReadUncommitted, d.spec.Topics...); err != nil {
 		return err
 	}
 	var after kadm.ListedOffsets
@@ -93,7 +96,7 @@ func (d *printer) place(ctx context.Context) error {
 			if at, ok := after.Lookup(topic, partition); ok && at.Offset >= 0 {
 				b.Start = max(b.Start, at.Offset)
 			}
-			if d.spec.Start == sluice.Latest() { // there is nothing after the end; the last ones show as much
+			if d.cfg.Start == sluice.Latest() { // there is nothing after the end; the last ones show as much
 				b.Start = max(b.Start, b.End-int64(d.count))
 			}
 			partitions[partition] = b

@@ -23,8 +23,8 @@ import (
 const (
 	// flushLimit is how long records that were read may take to be delivered after Ctrl-C.
 	flushLimit = 10 * time.Second
-	// produceTimeout is how long one record may take, as with Kafka's own producer (delivery.timeout.ms).
-	produceTimeout = 2 * time.Minute
+	// produceDefaults hold where the properties say nothing: one record may take as long as with Kafka's own producer.
+	produceDefaults = "delivery.timeout.ms=120000\n"
 )
 
 type produceOptions struct {
@@ -41,16 +41,16 @@ type produceOptions struct {
 }
 
 func newProduce(p *Process) *cobra.Command {
-	var flags kafkaFlags
+	flags := kafkaFlags{defaults: produceDefaults}
 	var o produceOptions
 	cmd := &cobra.Command{
 		Use:   "produce -t TOPIC [FILE]",
 		Short: "Write lines to a topic, a record each",
 		Long: `Writes the lines of a file, or of standard input, to a topic, a record each.
 
-With -f lines, the default, a line is a value. With -k the part before the first separator is the key; a line without the
-separator has no key. An empty part is an empty key or value, not a null one; with --null TEXT a key or a value that is
-TEXT is null, and a record with a null value is a tombstone.
+With -f lines, the default, a line is a value; of a line that ends in CRLF the CR stays in it. With -k the part before the
+first separator is the key; a line without the separator has no key. An empty part is an empty key or value, not a null
+one; with --null TEXT a key or a value that is TEXT is null, and a record with a null value is a tombstone.
 
 With -f json a line is a record as sluice consume -o json prints it:
 
@@ -59,8 +59,9 @@ With -f json a line is a record as sluice consume -o json prints it:
 
 Every field may be left out; offset is read over. null is a null key or value. key_base64 and value_base64, in place of
 key and value, hold bytes that are not UTF-8. A key or a value that is a JSON object or number is sent as its text. A
-partition is kept, or left to the key with --repartition; -t, --partition and --header go before what the line says. A
-line that is wrong ends it: what was read before is delivered, and the line is told.
+timestamp lies between 1677-09-22 and 2262-04-11. A partition is kept, or left to the key with --repartition; -t,
+--partition and --header go before what the line says. A line that is wrong ends it: what was read before is delivered,
+and the line is told.
 
 Records are delivered once, in order in each partition (an idempotent producer), and the number delivered is told at the
 end. Ctrl-C delivers what was read, says how much that was, and ends with 1; a second one waits for nothing. A record that
@@ -149,8 +150,8 @@ func (o *produceOptions) check(hasNull bool) (*input, error) {
 	if o.partition >= 0 && o.repartition {
 		bad("--partition, --repartition: one of them")
 	}
-	if !(o.rate >= 0) { // nor NaN
-		bad("--rate %v: give records a second, above 0", o.rate)
+	if !(o.rate == 0 || o.rate >= slowest) { // nor NaN
+		bad("--rate %v: give records a second, %v or more", o.rate, slowest)
 	}
 	if o.output != "text" && o.output != "json" {
 		bad("-o %q: neither text nor json", o.output)
@@ -168,7 +169,6 @@ func (o *produceOptions) check(hasNull bool) (*input, error) {
 // producer is the library's configuration; what the command line says goes before a file's properties.
 func (o *produceOptions) producer(cfg sluice.Config) (sluice.ProducerConfig, error) {
 	out := cfg.Producer()
-	out.DeliveryTimeout = produceTimeout
 	if o.compression != "" {
 		codec, level, leveled := strings.Cut(o.compression, ":")
 		out.Compression, out.CompressionLevel = sluice.Compression(codec), 0
@@ -239,7 +239,7 @@ func (j *produceJob) run(ctx context.Context) error {
 			return err
 		}
 		if pace.wait(reading); reading.Err() != nil {
-			return nil //nolint:nilerr // the report says that it was stopped
+			return errStopped
 		}
 		d.sending(number, record.Topic)
 		j.producer.Enqueue(sending, record, func(_ *kgo.Record, err error) { d.done(number, err) })
@@ -291,7 +291,7 @@ func (j *produceJob) target(ctx context.Context, number int64, r *kgo.Record) er
 	n, err := j.countPartitions(ctx, r.Topic)
 	switch {
 	case ctx.Err() != nil:
-		return nil //nolint:nilerr // the report says that it was stopped
+		return errStopped
 	case err != nil:
 		return j.input.lineError(number, err)
 	}

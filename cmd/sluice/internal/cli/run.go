@@ -77,6 +77,9 @@ would write none. It joins no group, commits nothing, needs no database, and wri
 			if err != nil {
 				return err
 			}
+			if cfg, err = spec.Consumer(cfg); err != nil {
+				return usageError{err}
+			}
 			if o.print {
 				return (&printer{p: p, cfg: cfg, spec: spec, count: o.count}).run(cmd.Context())
 			}
@@ -110,7 +113,7 @@ type runner struct {
 
 func (p *Process) newRunner(spec *pipeline.Spec, cfg sluice.Config, o runOptions) (*runner, error) {
 	r := &runner{p: p, o: o, spec: spec, logger: p.logger()}
-	cfg.Group, cfg.Start, cfg.Logger = spec.Group, spec.Start, r.logger
+	cfg.Logger = r.logger
 	r.cfg = cfg
 	var err error
 	if r.app, err = sluice.New(cfg); err != nil {
@@ -206,7 +209,7 @@ func (r *runner) prepare(ctx context.Context) (*caughtUp, error) {
 			return err
 		}
 		until = &caughtUp{client: client, group: r.cfg.Group, health: r.app.Health, logger: r.logger}
-		until.bounds, err = kafka.ReadBounds(ctx, kadm.NewClient(client), r.spec.Topics...)
+		until.bounds, err = kafka.ReadBounds(ctx, kadm.NewClient(client), r.cfg.ReadUncommitted, r.spec.Topics...)
 		return err
 	}, r.pipeline.Prepare)
 	if err != nil && until != nil {

@@ -150,7 +150,7 @@ func readRows(ctx context.Context, s *stage) ([]row, error) {
 }
 
 func readDeadLetters(ctx context.Context, s *stage) ([]place, error) {
-	bounds, err := kafka.ReadBounds(ctx, s.admin, s.spec.DeadLetter)
+	bounds, err := kafka.ReadBounds(ctx, s.admin, false, s.spec.DeadLetter)
 	if err != nil {
 		return nil, err
 	}

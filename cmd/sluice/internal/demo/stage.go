@@ -162,7 +162,7 @@ func (s *stage) where() string {
 
 // remaining counts the orders that the group has not committed.
 func (s *stage) remaining(ctx context.Context) (int64, error) {
-	bounds, err := kafka.ReadBounds(ctx, s.admin, s.spec.Topics...)
+	bounds, err := kafka.ReadBounds(ctx, s.admin, false, s.spec.Topics...)
 	if err != nil {
 		return 0, err
 	}

@@ -5,7 +5,8 @@
 //	 "headers":[{"key":"trace","value":"1"}]}
 //
 // Bytes that are not UTF-8 are base64, in key_base64 or value_base64 in place of key or value. A record without a timestamp
-// has null; one before the year 0 or after 9999 has the number of milliseconds.
+// has null; one before the year 0 or after 9999 has the number of milliseconds. What lies outside 1677-09-21 to 2262-04-11 is
+// written and not read back: the client cannot send it.
 package jsonline
 
 import (

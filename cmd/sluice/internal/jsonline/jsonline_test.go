@@ -60,20 +60,23 @@ func TestParse(t *testing.T) {
 func TestParseFails(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		`nothing`:                      "column 2: not JSON: ",
-		`["value"]`:                    "column 1: a record is a JSON object",
-		`{"value":"v"`:                 "column 13: the line ends within the JSON",
-		`{"value":"v",}`:               "column 14: not JSON: ",
-		`{"value":tru}`:                "column 13: not JSON: ",
-		`{"value":"v"} {"value":"w"}`:  "column 15: not JSON: invalid character '{' after top-level value",
-		`{"val":"v"}`:                  `column 8: the field "val" is none of topic, `,
-		`{"value":"v","value":"w"}`:    "column 22: value is given twice",
-		`{"key":"a","key_base64":""}`:  "column 25: key is given twice",
-		`{"partition":-1}`:             "column 14: partition: -1 is not the number of a partition",
-		`{"partition":1.5}`:            "column 14: partition: 1.5 is not",
-		`{"partition":"1"}`:            `column 14: partition: "1" is not`,
-		`{"topic":1}`:                  "column 10: topic: 1 is not a string",
-		`{"timestamp":"yesterday"}`:    `column 14: timestamp: "yesterday" is neither a time`,
+		`nothing`:                     "column 2: not JSON: ",
+		`["value"]`:                   "column 1: a record is a JSON object",
+		`{"value":"v"`:                "column 13: the line ends within the JSON",
+		`{"value":"v",}`:              "column 14: not JSON: ",
+		`{"value":tru}`:               "column 13: not JSON: ",
+		`{"value":"v"} {"value":"w"}`: "column 15: not JSON: invalid character '{' after top-level value",
+		`{"val":"v"}`:                 `column 8: the field "val" is none of topic, `,
+		`{"value":"v","value":"w"}`:   "column 22: value is given twice",
+		`{"key":"a","key_base64":""}`: "column 25: key is given twice",
+		`{"partition":-1}`:            "column 14: partition: -1 is not the number of a partition",
+		`{"partition":1.5}`:           "column 14: partition: 1.5 is not",
+		`{"partition":"1"}`:           `column 14: partition: "1" is not`,
+		`{"topic":1}`:                 "column 10: topic: 1 is not a string",
+		`{"timestamp":"yesterday"}`:   `column 14: timestamp: "yesterday" is neither a time`,
+		`{"timestamp":"2262-04-12T00:00:00Z"}`: `column 14: timestamp: "2262-04-12T00:00:00Z" cannot be sent: it is not between ` +
+			"1677-09-21T00:12:43Z and 2262-04-11T23:47:16Z",
+		`{"timestamp":-9223372036855}`: "column 14: timestamp: -9223372036855 cannot be sent: ",
 		`{"timestamp":1.5}`:            "column 14: timestamp: 1.5 is neither",
 		`{"value_base64":"?"}`:         "column 17: value_base64: illegal base64",
 		`{"value_base64":7}`:           "column 17: value_base64: 7 is not a string",
@@ -98,7 +101,8 @@ func TestParseFails(t *testing.T) {
 func FuzzRoundTrip(f *testing.F) {
 	f.Add("orders", int32(3), int64(1769846400500), []byte("k"), false, []byte("v"), false, "h", []byte("x"), uint8(1))
 	f.Add("t", int32(0), int64(-1), []byte{}, true, []byte{0xff, 0}, false, "\xfe\"\\", []byte{}, uint8(2))
-	f.Add("t", int32(0), int64(253402300800000), []byte(`\ud800\ufffd`+"\u2028<�"), false, []byte(nil), true, "", []byte(nil), uint8(3))
+	f.Add("t", int32(0), int64(253402300800000), []byte{}, true, []byte(nil), true, "", []byte(nil), uint8(0))
+	f.Add("t", int32(0), int64(9223372036854), []byte(`\ud800\ufffd`+"\u2028<�"), false, []byte(nil), true, "", []byte(nil), uint8(3))
 	f.Fuzz(func(t *testing.T, topic string, partition int32, ms int64, key []byte, noKey bool, value []byte, noValue bool,
 		header string, headerValue []byte, headers uint8,
 	) {
@@ -125,6 +129,13 @@ func FuzzRoundTrip(f *testing.F) {
 			t.Fatalf("not a line of JSON: %q", line)
 		}
 		out, err := Parse(line)
+		const most = 9223372036854 // of what the client can send
+		if ms < -most || ms > most {
+			if err == nil || !strings.Contains(err.Error(), "cannot be sent") {
+				t.Fatalf("%s becomes %v, %v", line, out.Timestamp, err)
+			}
+			return
+		}
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -204,7 +205,7 @@ func timeOf(at int, raw json.RawMessage) (time.Time, error) {
 	}
 	if raw[0] != '"' {
 		if ms, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
-			return time.UnixMilli(ms), nil
+			return sendable(at, raw, time.UnixMilli(ms))
 		}
 	} else {
 		s, err := textOf("timestamp", at, raw)
@@ -212,13 +213,25 @@ func timeOf(at int, raw json.RawMessage) (time.Time, error) {
 			return time.Time{}, err
 		}
 		if t, err := time.Parse(time.RFC3339, s); err == nil {
-			return t, nil
+			return sendable(at, raw, t)
 		}
 	}
 	return time.Time{}, &SyntaxError{
 		at + 1,
 		fmt.Sprintf("timestamp: %s is neither a time as in \"2026-01-31T08:00:00Z\" nor milliseconds since 1970", compact(raw)),
 	}
+}
+
+// earliest and latest are what the client can send: it counts nanoseconds since 1970 in 64 bits.
+var earliest, latest = time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
+
+// sendable refuses a time that would arrive as another one.
+func sendable(at int, raw json.RawMessage, t time.Time) (time.Time, error) {
+	if t.Before(earliest) || t.After(latest) {
+		return time.Time{}, &SyntaxError{at + 1, fmt.Sprintf("timestamp: %s cannot be sent: it is not between %s and %s", compact(raw),
+			earliest.UTC().Format(time.RFC3339), latest.UTC().Format(time.RFC3339))}
+	}
+	return t, nil
 }
 
 func headersOf(at int, raw json.RawMessage) ([]kgo.RecordHeader, error) {

@@ -31,7 +31,7 @@ func TestRemaining(t *testing.T) {
 	if err := cluster.DeleteRecords("orders", 1, 2); err != nil { // all of it
 		t.Fatal(err)
 	}
-	bounds, err := ReadBounds(t.Context(), admin, "orders")
+	bounds, err := ReadBounds(t.Context(), admin, false, "orders")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,11 +47,11 @@ func ParseLogin(s string) (Login, error) {
 		case slices.Contains(mechanisms, name):
 			login.Password, login.Mechanisms = rest[:i], []string{name}
 		case strings.HasPrefix(name, "SCRAM-"), name == "OAUTHBEARER", name == "GSSAPI":
-			return Login{}, fmt.Errorf("user %s: the mechanism %s is none of %s", user, name, strings.Join(mechanisms, ", "))
+			return Login{}, fmt.Errorf("the mechanism is none of %s", strings.Join(mechanisms, ", "))
 		}
 	}
 	if login.Password == "" {
-		return Login{}, fmt.Errorf("user %s: an empty password", user)
+		return Login{}, errors.New("an empty password")
 	}
 	return login, nil
 }

@@ -24,8 +24,8 @@ func TestParseLogin(t *testing.T) {
 			t.Errorf("%q is %s with %q, %v", in, got, got.Password, err)
 		}
 	}
-	for _, in := range []string{"", "app", "app:", ":hunter2", "app::PLAIN", "app:hunter2:SCRAM-SHA-1", "app:hunter2:OAUTHBEARER"} {
-		if got, err := ParseLogin(in); err == nil || strings.Contains(err.Error(), "hunter2") {
+	for _, in := range []string{"", "app", "app:", ":hunter2", "app::PLAIN", "app:hunter2:SCRAM-SHA-1", "app:hunter2:OAUTHBEARER", "bob:x:scram-Hunter2"} {
+		if got, err := ParseLogin(in); err == nil || strings.Contains(strings.ToLower(err.Error()), "hunter2") || strings.Contains(err.Error(), "app") {
 			t.Errorf("%q is %s, %v", in, got, err)
 		}
 	}

@@ -34,19 +34,13 @@ type Bounds map[string]map[int32]Bound
 // Bound is one partition: records from Start to End, End not among them.
 type Bound struct{ Start, End int64 }
 
-// ReadBounds asks for the bounds of topics.
-func ReadBounds(ctx context.Context, admin *kadm.Client, topics ...string) (Bounds, error) {
-	return readBounds(ctx, admin, admin.ListCommittedOffsets, topics...)
-}
-
-// ReadBoundsUncommitted asks for the bounds as read_uncommitted sees them: up to the log's end.
-func ReadBoundsUncommitted(ctx context.Context, admin *kadm.Client, topics ...string) (Bounds, error) {
-	return readBounds(ctx, admin, admin.ListEndOffsets, topics...)
-}
-
-func readBounds(ctx context.Context, admin *kadm.Client,
-	listEnds func(context.Context, ...string) (kadm.ListedOffsets, error), topics ...string,
-) (Bounds, error) {
+// ReadBounds asks for the bounds of topics, as read_uncommitted sees them, which is up to the log's end, or as read_committed
+// does.
+func ReadBounds(ctx context.Context, admin *kadm.Client, uncommitted bool, topics ...string) (Bounds, error) {
+	listEnds := admin.ListCommittedOffsets
+	if uncommitted {
+		listEnds = admin.ListEndOffsets
+	}
 	starts, err := admin.ListStartOffsets(ctx, topics...)
 	if err == nil {
 		err = starts.Error()

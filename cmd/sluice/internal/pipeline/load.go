@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -76,21 +77,25 @@ func (r *reader) properties(f field, path string) sluice.Config {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(r.file), path)
 	}
-	cfg, err := LoadProperties(path)
+	cfg, err := LoadProperties(path, "")
 	for _, e := range Flatten(err) {
 		r.badf(f, "%v", e)
 	}
 	return cfg
 }
 
-// LoadProperties reads a file with Kafka's own names for settings.
-func LoadProperties(path string) (sluice.Config, error) {
-	in, err := os.Open(path)
+// LoadProperties reads a file with Kafka's own names for settings. One of defaults, lines of such a file, holds where the file
+// gives none of them.
+func LoadProperties(path, defaults string) (sluice.Config, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return sluice.Config{}, err
 	}
-	defer func() { _ = in.Close() }()
-	cfg, err := sluice.FromProperties(in)
+	// A name that is there twice is a mistake, so this fails where the file gives it itself.
+	if cfg, err := sluice.FromProperties(strings.NewReader(defaults + string(text))); err == nil {
+		return cfg, nil
+	}
+	cfg, err := sluice.FromProperties(bytes.NewReader(text))
 	var named []error
 	for _, e := range Flatten(err) {
 		named = append(named, fmt.Errorf("%s: %w", path, e))
@@ -134,16 +139,15 @@ func (r *reader) source(s *Spec, f field) {
 			r.badf(source["topics"], "%q is named twice", t)
 		}
 	}
-	s.Group = s.Name
-	if source["group"].present() {
-		s.Group = r.text(source["group"])
-	}
+	s.Group = r.text(source["group"])
+	s.groupAt = source["group"]
 	switch ordering := r.choice(source["ordering"], "partition", "key", "unordered"); ordering {
 	case "key", "unordered":
 		r.badf(source["ordering"], "%q cannot be had beside a SQL sink: the rows of a partition and its offset share one transaction, so "+
 			"its batches are written one after the other; leave ordering out, or say partition. Partitions are written in parallel: for "+
 			"more of that, give the topic more partitions, and start a process for each if need be", ordering)
 	}
+	s.HasStart = source["start"].present()
 	s.Start, s.StartAt = r.start(source["start"])
 }
 

@@ -105,7 +105,10 @@ func TestGoodFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if least.Group != "least" || least.SQL.Tombstone != TombstoneDeadLetter || least.SQL.OnMissingRow != MissingRefuse {
+	if cfg, err := least.Consumer(least.Kafka); err != nil || cfg.Group != "least" || cfg.Start != sluice.Earliest() {
+		t.Errorf("it reads as %q from %+v: %v", cfg.Group, cfg.Start, err)
+	}
+	if least.SQL.Tombstone != TombstoneDeadLetter || least.SQL.OnMissingRow != MissingRefuse {
 		t.Errorf("defaults are wrong: %+v", least)
 	}
 }

@@ -123,7 +123,10 @@ func (m *Mapper) parse(value []byte) (fields []string, err error) {
 	case FormatCSV:
 		return m.split(value)
 	case FormatJSON:
-		if !gjson.ValidBytes(value) {
+		switch {
+		case nestedTooDeep(value):
+			return nil, errors.New("the value " + nestedToo)
+		case !gjson.ValidBytes(value):
 			return nil, errors.New("the value is not JSON")
 		}
 	}
@@ -149,6 +152,8 @@ func (m *Mapper) fromKey(i int, key []byte) (any, error) {
 		return nil, nil //nolint:nilnil // NULL
 	case m.columns[i].Path == "":
 		return m.text(i, key), nil
+	case nestedTooDeep(key):
+		return nil, errors.New("the record's key " + nestedToo)
 	case !gjson.ValidBytes(key):
 		return nil, errors.New("the record's key is not JSON, so there is no path in it")
 	}

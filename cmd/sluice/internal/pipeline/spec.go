@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/sluice-go/sluice"
@@ -16,9 +17,10 @@ type Spec struct {
 	Kafka sluice.Config
 
 	Topics     []string
-	Group      string
-	Start      sluice.Start
-	StartAt    time.Time // what Start is, where it is a time
+	Group      string       // empty where the file names none: Consumer says which
+	Start      sluice.Start // of HasStart
+	HasStart   bool         // the file says it
+	StartAt    time.Time    // what Start is, where it is a time
 	Decode     Format
 	Transform  Transform
 	SQL        SQL
@@ -27,6 +29,24 @@ type Spec struct {
 	// DeadLetterHeaders are empty for the native ones.
 	DeadLetterHeaders sluice.DeadLetterHeaders
 	Commit            sluice.Commit
+
+	groupAt field
+}
+
+// Consumer adds to the configuration of a cluster which group reads and where it starts: what the file says, else what the
+// properties say (group.id, auto.offset.reset), else the group is the pipeline's name. Two different groups are a mistake of
+// type Problems, since each would read everything.
+func (s *Spec) Consumer(cfg sluice.Config) (sluice.Config, error) {
+	if s.Group != "" && cfg.Group != "" && s.Group != cfg.Group {
+		r := reader{file: s.File}
+		r.badf(s.groupAt, "%q, where the properties of Kafka say group.id=%s; leave one of them out", s.Group, cfg.Group)
+		return cfg, r.problems
+	}
+	cfg.Group = cmp.Or(s.Group, cfg.Group, s.Name)
+	if s.HasStart {
+		cfg.Start = s.Start
+	}
+	return cfg, nil
 }
 
 // Format says how a record's value is read.
