@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -24,6 +25,7 @@ func place(t *testing.T, c *bubble.Cluster, partitioner sluice.Partitioner, rs [
 	t.Helper()
 	cfg := configFor(t, c, nil).Producer()
 	cfg.Partitioner = partitioner
+	cfg.Linger = 100 * time.Millisecond // virtual: they meet in as few batches as they can
 	p := newProducer(t, cfg)
 	if err := p.Send(t.Context(), rs...); err != nil {
 		t.Fatal(err)

@@ -180,9 +180,10 @@ func TestAContextThatEndsFailsItsRecordAlone(t *testing.T) {
 		if n := p.Watched(); n != 0 {
 			t.Errorf("%d contexts are still watched", n)
 		}
-		if used, waiting := p.Used(); used != 0 || waiting != 0 {
-			t.Errorf("%d bytes are taken, %d records wait", used, waiting)
-		}
+		c.Until("the client has let go of them all", func() bool {
+			used, waiting := p.Used()
+			return used == 0 && waiting == 0
+		})
 	})
 }
 
