@@ -130,6 +130,9 @@ func Latest() Start { return Start{at: startLatest} }
 // StartAt starts at the first record with a timestamp of t or later, or after the newest record if there is none.
 func StartAt(t time.Time) Start { return Start{at: startTime, time: t} }
 
+// Time is what StartAt was given; the zero time for Earliest and Latest.
+func (s Start) Time() time.Time { return s.time }
+
 // Producer returns the configuration of a producer for the same brokers, with what FromProperties read about producers.
 func (c Config) Producer() ProducerConfig {
 	p := c.producer

@@ -20,9 +20,6 @@ func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, er
 	return c.connection().dialer().dial(ctx, network, address)
 }
 
-// Time is where a start by time begins.
-func (s Start) Time() time.Time { return s.time }
-
 // Backoff is the wait after some failures.
 func (n *Network) Backoff(failures int) time.Duration {
 	full := n.withDefaults()

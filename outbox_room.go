@@ -131,9 +131,9 @@ func (o *outbox) await(ctx context.Context, ended <-chan struct{}, w *waiter) er
 }
 
 // grant lets those in that have room now, in their order. It waits until there is room for many records: a sender that woke for
-// each would do little but sleep and wake. Called locked.
+// each would do little but sleep and wake; one that waited for much more room would leave the client without work. Called locked.
 func (o *outbox) grant() {
-	if o.used > o.max-o.max/8 {
+	if o.used > o.max-o.max/32 {
 		return
 	}
 	n := 0

@@ -72,10 +72,7 @@ base64, in key_base64 or value_base64. --format prints what it says:
 			if err != nil {
 				return err
 			}
-			if w, err = w.complete(cfg, cmd.Flags().Changed); err != nil {
-				return err
-			}
-			return p.consume(cmd.Context(), cfg, o, w, writer)
+			return p.consume(cmd.Context(), cfg, o, w.complete(cfg, cmd.Flags().Changed), writer)
 		},
 	}
 	flags.add(cmd)

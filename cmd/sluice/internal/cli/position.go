@@ -82,21 +82,18 @@ type window struct {
 }
 
 // complete takes from the properties what no flag says.
-func (w window) complete(cfg sluice.Config, given func(flag string) bool) (window, error) {
+func (w window) complete(cfg sluice.Config, given func(flag string) bool) window {
 	if !given("isolation") {
 		w.uncommitted = cfg.ReadUncommitted
 	}
-	if given("from") {
-		return w, nil
-	}
-	switch cfg.Start {
-	case sluice.Earliest():
-	case sluice.Latest():
+	switch at := cfg.Start.Time(); {
+	case given("from"), cfg.Start == sluice.Earliest():
+	case cfg.Start == sluice.Latest():
 		w.from = position{kind: atEnd}
 	default:
-		return w, usagef("auto.offset.reset is a duration; give --from as well, as in --from -1h30m")
+		w.from = position{kind: byTime, at: at}
 	}
-	return w, nil
+	return w
 }
 
 // isolation is what a client is told.

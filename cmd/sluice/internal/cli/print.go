@@ -29,9 +29,6 @@ type printer struct {
 }
 
 func (d *printer) run(ctx context.Context) error {
-	if !d.spec.HasStart && d.cfg.Start != sluice.Earliest() && d.cfg.Start != sluice.Latest() {
-		return usagef("--print: auto.offset.reset is a duration, which a dry run does not know; give source.start a time")
-	}
 	if err := d.open(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -80,13 +77,13 @@ func (d *printer) place(ctx context.Context) error {
 		return err
 	}
 	var after kadm.ListedOffsets
-	if !d.spec.StartAt.IsZero() {
-		after, err = admin.ListOffsetsAfterMilli(ctx, d.spec.StartAt.UnixMilli(), d.spec.Topics...)
+	if at := d.cfg.Start.Time(); !at.IsZero() {
+		after, err = admin.ListOffsetsAfterMilli(ctx, at.UnixMilli(), d.spec.Topics...)
 		if err == nil {
 			err = after.Error()
 		}
 		if err != nil {
-			return fmt.Errorf("find where the topics are at %v: %w", d.spec.StartAt, err)
+			return fmt.Errorf("find where the topics are at %v: %w", at, err)
 		}
 	}
 	offsets := map[string]map[int32]kgo.Offset{}

@@ -148,24 +148,23 @@ func (r *reader) source(s *Spec, f field) {
 			"more of that, give the topic more partitions, and start a process for each if need be", ordering)
 	}
 	s.HasStart = source["start"].present()
-	s.Start, s.StartAt = r.start(source["start"])
+	s.Start = r.start(source["start"])
 }
 
-// start returns the time as well, where it is one.
-func (r *reader) start(f field) (sluice.Start, time.Time) {
+func (r *reader) start(f field) sluice.Start {
 	text, ok := r.scalar(f, "earliest, latest or a time")
 	switch {
 	case !ok, text == "earliest":
-		return sluice.Earliest(), time.Time{}
+		return sluice.Earliest()
 	case text == "latest":
-		return sluice.Latest(), time.Time{}
+		return sluice.Latest()
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
 		r.badf(f, "%s is none of earliest, latest and a time as in 2026-01-31T08:00:00Z%s",
 			quote(f.node), suggestion(text, "earliest", "latest"))
 	}
-	return sluice.StartAt(at), at
+	return sluice.StartAt(at)
 }
 
 func (r *reader) deadLetter(s *Spec, f field) {

@@ -20,7 +20,6 @@ type Spec struct {
 	Group      string       // empty where the file names none: Consumer says which
 	Start      sluice.Start // of HasStart
 	HasStart   bool         // the file says it
-	StartAt    time.Time    // what Start is, where it is a time
 	Decode     Format
 	Transform  Transform
 	SQL        SQL
