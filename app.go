@@ -136,9 +136,7 @@ var (
 // time and from any goroutine.
 func (a *App) Abort() {
 	a.once.Do(func() { close(a.abort) })
-	a.mu.Lock()
-	e := a.engine
-	a.mu.Unlock()
+	e := a.running()
 	if e != nil {
 		e.Abort()
 	}
@@ -148,9 +146,7 @@ func (a *App) Abort() {
 // is the only commit beside those of a revoke and a stop; with the others it comes on top. On classic groups it waits while
 // a rebalance is under way, for at most CommitTimeout.
 func (a *App) Commit(ctx context.Context) error {
-	a.mu.Lock()
-	e := a.engine
-	a.mu.Unlock()
+	e := a.running()
 	if e == nil {
 		return errors.New("commit: the app does not run yet")
 	}
@@ -279,9 +275,7 @@ func (a *App) claim(o Offsets) func(context.Context, engine.ClaimRequest) (engin
 
 // Stats returns the app's counters; zeros before Run.
 func (a *App) Stats() Stats {
-	a.mu.Lock()
-	e := a.engine
-	a.mu.Unlock()
+	e := a.running()
 	if e == nil {
 		return Stats{}
 	}
@@ -290,10 +284,8 @@ func (a *App) Stats() Stats {
 
 // Health tells how the app does.
 func (a *App) Health() Health {
-	a.mu.Lock()
-	e := a.engine
-	a.mu.Unlock()
-	h := Health{Live: true, Problems: []string{}, Partitions: []PartitionHealth{}}
+	e := a.running()
+	h := Health{Live: true, Problems: []string{}}
 	if e == nil {
 		h.Problems = append(h.Problems, "the app does not run yet")
 		return h
@@ -302,9 +294,6 @@ func (a *App) Health() Health {
 	h.Problems = append(h.Problems, eh.Problems...)
 	if !eh.Joined {
 		h.Problems = append(h.Problems, "not a member of the group "+a.cfg.Group+" yet")
-	}
-	for _, p := range eh.Partitions {
-		h.Partitions = append(h.Partitions, PartitionHealth(p))
 	}
 	h.Ready = len(h.Problems) == 0
 	return h

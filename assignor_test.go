@@ -41,11 +41,11 @@ func TestEveryAssignorDeliversEverythingAndCommitsNothingAhead(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				second := start()
 				c.Until("both have partitions", func() bool {
-					return len(first.app.Health().Partitions) == 2 && len(second.app.Health().Partitions) == 2
+					return len(first.app.Snapshot().Partitions) == 2 && len(second.app.Snapshot().Partitions) == 2
 				})
 				time.Sleep(5 * time.Second)
 				first.leave(t)
-				c.Until("the other has all", func() bool { return len(second.app.Health().Partitions) == 4 })
+				c.Until("the other has all", func() bool { return len(second.app.Snapshot().Partitions) == 4 })
 				<-produced
 				c.Until("every commit", func() bool {
 					for p := range int32(4) {
@@ -128,7 +128,7 @@ func TestAStaticMemberComesBackWithoutARebalance(t *testing.T) {
 					return join(t, cfg, ledgerRoute(&l, sluice.Policy{}))
 				}
 				owned := func(m *member) (ps []int32) {
-					for _, p := range m.app.Health().Partitions {
+					for _, p := range m.app.Snapshot().Partitions {
 						ps = append(ps, p.Partition)
 					}
 					return ps

@@ -253,7 +253,7 @@ func TestOffsetsRouteSettlesDeadLettersBeforeItStepsOverThem(t *testing.T) {
 		// A restart writes no dead letter again.
 		m = join(t, cfg, sink.route("orders", policy))
 		c.Until("the partition", func() bool {
-			return len(m.app.Health().Partitions) == 1 && m.app.Health().Partitions[0].State == "open"
+			return len(m.app.Snapshot().Partitions) == 1 && m.app.Snapshot().Partitions[0].State == "open"
 		})
 		time.Sleep(5 * time.Second)
 		m.leave(t)
@@ -374,7 +374,7 @@ func TestAClaimThatFailsIsTold(t *testing.T) {
 		})
 		c.Until("it is told", func() bool {
 			h := m.app.Health()
-			return len(h.Partitions) == 1 && !h.Ready && len(h.Problems) == 1
+			return len(m.app.Snapshot().Partitions) == 1 && !h.Ready && len(h.Problems) == 1
 		})
 		sink.away.Store(false)
 		c.Until("all rows, and ready", func() bool { return c.Committed("g", "orders", 0) == 10 && m.app.Health().Ready })

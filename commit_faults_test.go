@@ -99,7 +99,7 @@ func TestBeforeHandleUsesEveryWorker(t *testing.T) {
 				return nil
 			}))
 		time.Sleep(time.Minute)
-		got, h := done.Load(), m.app.Health().Partitions[0]
+		got, h := done.Load(), m.app.Snapshot().Partitions[0]
 		close(release)
 		if got != n-40 {
 			t.Errorf("40 of 64 workers are busy, and only %d of the other %d records were handled in a minute: running %d, queued %d", got, n-40, h.Running, h.Queued)

@@ -298,7 +298,7 @@ func TestEventOfADrainThatOverran(t *testing.T) {
 			return nil
 		}))
 		c.Until("the third", func() bool {
-			h := m.app.Health()
+			h := m.app.Snapshot()
 			return len(h.Partitions) == 1 && h.Partitions[0].Running > 0 && h.Partitions[0].Committed == 2
 		})
 		m.stop()

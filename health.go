@@ -2,7 +2,7 @@ package sluice
 
 import "time"
 
-// Health tells whether an app does its work.
+// Health tells whether an app does its work. It is short, for probes; [Snapshot] has the rest.
 type Health struct {
 	// Live is false only when the process cannot recover by itself.
 	Live bool `json:"live"`
@@ -10,24 +10,6 @@ type Health struct {
 	Ready bool `json:"ready"`
 	// Problems says what is wrong, a sentence each; empty when all is well.
 	Problems []string `json:"problems"`
-	// Partitions are the partitions that are assigned now, sorted.
-	Partitions []PartitionHealth `json:"partitions"`
-}
-
-// PartitionHealth is one assigned partition.
-type PartitionHealth struct {
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	Epoch     uint64 `json:"epoch"`
-	Frontier  int64  `json:"frontier"`  // the lowest unfinished offset
-	Committed int64  `json:"committed"` // as acknowledged by the broker; -1 none yet
-	Position  int64  `json:"position"`  // the next offset to be polled
-	LogEnd    int64  `json:"log_end"`   // the log's end as of the last fetch: the last stable offset for read_committed; -1 unknown
-	Queued    int    `json:"queued"`
-	Running   int    `json:"running"`
-	Parked    int    `json:"parked"` // lanes that wait for a retry
-	State     string `json:"state"`  // open, leaving, halted, or reclaiming
-	LastError string `json:"last_error,omitempty"`
 }
 
 // Stats are counters since the app was made. They only grow.

@@ -572,7 +572,7 @@ func TestInvariant6HeartbeatsAndRebalancesNeverWaitForHandlersOrAFullQueue(t *te
 		a := join(t, cfg, add(func(context.Context, sluice.Message[string]) error { <-release; return nil }))
 		c.Until("the queue is full", func() bool { return a.app.Stats().BufferedBytes >= cfg.MaxBufferedBytes })
 		time.Sleep(5 * time.Minute)
-		if lost.Load() != 0 || len(a.app.Health().Partitions) != 2 {
+		if lost.Load() != 0 || len(a.app.Snapshot().Partitions) != 2 {
 			t.Fatalf("invariant 6: expelled while handlers ran and the queue was full")
 		}
 		cfgB := configFor(t, c, nil)

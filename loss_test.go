@@ -135,8 +135,8 @@ func TestHaltStopsOnePartitionAndTheOthersGoOn(t *testing.T) {
 		if got := c.Committed("g", "orders", 1); got != 42 {
 			t.Fatalf("committed %d after a halt at 42", got)
 		}
-		if h := m.app.Health(); h.Ready || h.Partitions[1].State != "halted" {
-			t.Fatalf("health %+v", h)
+		if h, s := m.app.Health(), m.app.Snapshot(); h.Ready || s.Partitions[1].State != "halted" {
+			t.Fatalf("%+v, %+v", h, s)
 		}
 		m.leave(t)
 	})

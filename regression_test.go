@@ -98,7 +98,7 @@ func TestCommitTimerIsSharedByRoutes(t *testing.T) {
 				add("slow", sluice.Policy{Commit: sluice.Every(time.Hour)})(app),
 				add("fast", sluice.Policy{Commit: sluice.Every(time.Second)})(app))
 		})
-		c.Until("start commits", func() bool { return m.app.Stats().Commits > 0 || len(m.app.Health().Partitions) == 2 })
+		c.Until("start commits", func() bool { return m.app.Stats().Commits > 0 || len(m.app.Snapshot().Partitions) == 2 })
 		time.Sleep(time.Minute)
 		c.Produce("slow", 0, 0, 1, 0)
 		time.Sleep(time.Second)
@@ -125,7 +125,7 @@ func TestEachRecordStuckAfterFailedCommit(t *testing.T) {
 					Handle: func(context.Context, sluice.Message[string]) error { n.Add(1); return nil },
 				}))
 		})
-		c.Until("start", func() bool { return len(m.app.Health().Partitions) == 2 })
+		c.Until("start", func() bool { return len(m.app.Snapshot().Partitions) == 2 })
 		time.Sleep(time.Minute)
 		// a commit that fails while the other route's hour is already running: it is armed during the commit
 		c.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -282,7 +282,7 @@ func TestReclaimDuringRevoke(t *testing.T) {
 					n string
 					m *member
 				}{{"a", a}, {"b", b}} {
-					for _, p := range x.m.app.Health().Partitions {
+					for _, p := range x.m.app.Snapshot().Partitions {
 						if o, ok := owned[p.Partition]; ok {
 							t.Errorf("partition %d is held by %s and by %s (%s, epoch %d): a phantom", p.Partition, o, x.n, p.State, p.Epoch)
 						}
@@ -314,7 +314,7 @@ func TestHealthQueuedIsNegative(t *testing.T) {
 			})
 		})
 		c.Until("commit", func() bool { return c.Committed("g", "orders", 0) == 199 })
-		for _, p := range m.app.Health().Partitions {
+		for _, p := range m.app.Snapshot().Partitions {
 			if p.Queued < 0 {
 				t.Errorf("queued %d, running %d", p.Queued, p.Running)
 			}

@@ -28,13 +28,13 @@ func TestTrapReadyChannelClosedAtTheSecondRebalance(t *testing.T) {
 		c.Until("it is ready", ready)
 		for i := range 3 {
 			other := join(t, configFor(t, c, nil), add)
-			c.Until("the other has its share", func() bool { return len(other.app.Health().Partitions) == 2 })
+			c.Until("the other has its share", func() bool { return len(other.app.Snapshot().Partitions) == 2 })
 			for p := range int32(4) {
 				c.Produce("orders", p, i*10, 10, 0)
 			}
 			c.Until("all were handled", func() bool { return l.count() == 40*(i+1) })
 			other.leave(t)
-			c.Until("all partitions are back", func() bool { return len(m.app.Health().Partitions) == 4 && ready() })
+			c.Until("all partitions are back", func() bool { return len(m.app.Snapshot().Partitions) == 4 && ready() })
 		}
 		if n := m.app.Stats().Rebalances; n < 6 {
 			t.Fatalf("%d rebalances, want at least 6", n)

@@ -17,6 +17,7 @@ import (
 type App interface {
 	Stats() sluice.Stats
 	Health() sluice.Health
+	Snapshot() sluice.Snapshot
 }
 
 type collector struct{ app App }
@@ -42,7 +43,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	stats, health := c.app.Stats(), c.app.Health()
+	stats, health, snapshot := c.app.Stats(), c.app.Health(), c.app.Snapshot()
 	for _, m := range counters {
 		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, m.value(stats))
 	}
@@ -51,7 +52,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(live, prometheus.GaugeValue, truth(health.Live))
 	ch <- prometheus.MustNewConstMetric(ready, prometheus.GaugeValue, truth(health.Ready))
-	for _, p := range health.Partitions {
+	for _, p := range snapshot.Partitions {
 		partition := strconv.Itoa(int(p.Partition))
 		for _, m := range partitionGauges {
 			if v, known := m.value(p); known {
@@ -75,7 +76,7 @@ type statsMetric struct {
 
 type partitionMetric struct {
 	desc  *prometheus.Desc
-	value func(sluice.PartitionHealth) (v float64, known bool)
+	value func(sluice.PartitionSnapshot) (v float64, known bool)
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -134,29 +135,29 @@ var (
 	partitionGauges = []partitionMetric{
 		{
 			desc("partition_lag_records", "Offsets between the frontier and the log's end as of the last fetch.", "topic", "partition"),
-			func(p sluice.PartitionHealth) (float64, bool) {
+			func(p sluice.PartitionSnapshot) (float64, bool) {
 				return float64(max(p.LogEnd-p.Frontier, 0)), p.LogEnd >= 0
 			},
 		},
 		{
 			desc("partition_frontier_offset", "The lowest offset that is not finished.", "topic", "partition"),
-			func(p sluice.PartitionHealth) (float64, bool) { return float64(p.Frontier), true },
+			func(p sluice.PartitionSnapshot) (float64, bool) { return float64(p.Frontier), true },
 		},
 		{
 			desc("partition_committed_offset", "The last commit that the broker acknowledged.", "topic", "partition"),
-			func(p sluice.PartitionHealth) (float64, bool) { return float64(p.Committed), p.Committed >= 0 },
+			func(p sluice.PartitionSnapshot) (float64, bool) { return float64(p.Committed), p.Committed >= 0 },
 		},
 		{
 			desc("partition_queued_records", "Records that wait for a handler.", "topic", "partition"),
-			func(p sluice.PartitionHealth) (float64, bool) { return float64(p.Queued), true },
+			func(p sluice.PartitionSnapshot) (float64, bool) { return float64(p.Queued), true },
 		},
 		{
 			desc("partition_parked_lanes", "Lanes that wait for a retry.", "topic", "partition"),
-			func(p sluice.PartitionHealth) (float64, bool) { return float64(p.Parked), true },
+			func(p sluice.PartitionSnapshot) (float64, bool) { return float64(p.Parked), true },
 		},
 		{
 			desc("partition_halted", "1 when the partition takes nothing new until a restart or a move.", "topic", "partition"),
-			func(p sluice.PartitionHealth) (float64, bool) { return truth(p.State == "halted"), true },
+			func(p sluice.PartitionSnapshot) (float64, bool) { return truth(p.State == "halted"), true },
 		},
 	}
 )

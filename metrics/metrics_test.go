@@ -18,19 +18,22 @@ import (
 var update = flag.Bool("update", false, "write the golden file anew")
 
 type fakeApp struct {
-	stats  sluice.Stats
-	health sluice.Health
+	stats    sluice.Stats
+	health   sluice.Health
+	snapshot sluice.Snapshot
 }
 
-func (f fakeApp) Stats() sluice.Stats   { return f.stats }
-func (f fakeApp) Health() sluice.Health { return f.health }
+func (f fakeApp) Stats() sluice.Stats       { return f.stats }
+func (f fakeApp) Health() sluice.Health     { return f.health }
+func (f fakeApp) Snapshot() sluice.Snapshot { return f.snapshot }
 
 var someApp = fakeApp{
 	stats: sluice.Stats{
 		Polled: 1, Finished: 2, Failed: 3, DeadLettered: 4, Dropped: 5, Skipped: 6, Commits: 7, CommitsFailed: 8, Rebalances: 9,
 		DataLosses: 10, Reclaims: 11, BufferedBytes: 12, Buffered: 13,
 	},
-	health: sluice.Health{Live: true, Partitions: []sluice.PartitionHealth{
+	health: sluice.Health{Live: true},
+	snapshot: sluice.Snapshot{Partitions: []sluice.PartitionSnapshot{
 		{Topic: "orders", Partition: 0, Frontier: 90, Committed: 80, LogEnd: 100, Queued: 5, Parked: 1, State: "open"},
 		{Topic: "orders", Partition: 1, Frontier: 0, Committed: -1, LogEnd: -1, State: "halted"},
 	}},

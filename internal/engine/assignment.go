@@ -83,6 +83,8 @@ type assignment struct {
 	fetchFailed time.Time        // the last failed fetch
 	problems    map[int64]string // why health is red, by the record that it is about
 	lastError   string
+	lastErrorAt time.Time
+	ages        ages // of what was handed over
 }
 
 // newAssignment makes and installs an assignment, in place of the one that may be there.
@@ -235,7 +237,7 @@ func (e *Engine) close(a *assignment, cause error) {
 func (e *Engine) halt(a *assignment, offset int64, err error) {
 	e.quiet(a, halted)
 	a.trouble(haltProblem, "halted at offset "+itoa(offset)+": "+err.Error())
-	a.lastError = err.Error()
+	a.failed(err.Error())
 	a.paused = true
 	e.pauseChange = append(e.pauseChange, a.part)
 	e.log.Error("partition halted; it takes nothing new until a restart or until another member takes it",

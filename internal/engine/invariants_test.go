@@ -109,7 +109,7 @@ func TestInvariant2OnlyAnAcknowledgedDeadLetterFinishesItsRecord(t *testing.T) {
 				}
 				stopped := make(chan error, 1)
 				go func() { stopped <- stop() }()
-				c.Until("the drain", func() bool { h := e.Health(); return len(h.Partitions) == 1 && h.Partitions[0].State == "leaving" })
+				c.Until("the drain", func() bool { h := e.Snapshot(); return len(h.Partitions) == 1 && h.Partitions[0].State == "leaving" })
 				answer <- errBad
 				if err := <-stopped; err != nil {
 					t.Fatalf("invariant 2: Run: %v", err)
@@ -561,7 +561,7 @@ func TestInvariant10AStopLeavesTheGroup(t *testing.T) {
 		idle := func(*kgo.Record) engine.Outcome { return engine.Outcome{} }
 		_, stopA := run(t, engineConfig(t, c, idle))
 		b, stopB := run(t, engineConfig(t, c, idle))
-		has := func(n int) func() bool { return func() bool { return len(b.Health().Partitions) == n } }
+		has := func(n int) func() bool { return func() bool { return len(b.Snapshot().Partitions) == n } }
 		c.Until("a partition each", has(1))
 		time.Sleep(10 * time.Second)
 		if err := stopA(); err != nil {
@@ -621,7 +621,7 @@ func TestInvariant10AbortCutsAJoinShort(t *testing.T) {
 		cfgB.Options = append(cfgB.Options, kgo.Balancers(kgo.RangeBalancer()), kgo.ClientID("b"))
 		cfgB.Observer.Assigned = func(engine.AssignedInfo) { shared.Add(1) }
 		a, stopA := run(t, cfgA)
-		c.Until("all partitions", func() bool { return len(a.Health().Partitions) == 4 })
+		c.Until("all partitions", func() bool { return len(a.Snapshot().Partitions) == 4 })
 		b, stopB := run(t, cfgB)
 		c.Until("its share", func() bool { return shared.Load() == 2 && b.Health().Joined })
 		time.Sleep(10 * time.Second)
@@ -637,7 +637,7 @@ func TestInvariant10AbortCutsAJoinShort(t *testing.T) {
 		cfgC := engineConfig(t, c, idle)
 		cfgC.Options = append(cfgC.Options, kgo.Balancers(kgo.RangeBalancer()), kgo.ClientID("c"))
 		_, stopC := run(t, cfgC)
-		c.Until("this member waits to join", func() bool { return len(a.Health().Partitions) == 0 && joins.Load() >= 2 })
+		c.Until("this member waits to join", func() bool { return len(a.Snapshot().Partitions) == 0 && joins.Load() >= 2 })
 		time.Sleep(time.Second)
 		stopped := make(chan error, 1)
 		began := time.Now()

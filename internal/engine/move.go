@@ -289,7 +289,7 @@ func (e *Engine) truncated(a *assignment, loss *kgo.ErrDataLoss) {
 
 func (e *Engine) tellLoss(a *assignment, at, resume, start, end int64) {
 	e.stats.DataLosses++
-	a.lastError = errLoss(at, start, end).Error()
+	a.failed(errLoss(at, start, end).Error())
 	e.lost[a.part] = a.lastError
 	e.log.Error("data lost: the position is not in the log", "topic", a.topic, "partition", a.partition,
 		"position", at, "log_start", start, "log_end", end, "resume", resume)

@@ -28,7 +28,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		it.trouble = t
 	}
 	t.last, t.err, t.class = now, out.Err, out.Class
-	a.lastError = out.Err.Error()
+	a.failed(out.Err.Error())
 	if out.Kind == Reclaim {
 		r.end = func() { e.reclaim(a, out.Err) }
 		return true
@@ -127,7 +127,7 @@ func (e *Engine) writeDeadLetter(a *assignment, l *lane, it item, attempt int) {
 func (e *Engine) deadLettered(a *assignment, l *lane, it item, attempt int, err error) {
 	fenced := a.route.fenced()
 	if err != nil && a.starts() {
-		a.lastError = err.Error()
+		a.failed(err.Error())
 		a.trouble(it.record.Offset, "a dead letter could not be written: "+err.Error())
 		e.log.Error("dead letter not written; its record stays unfinished, and it is tried again", "topic", a.topic,
 			"partition", a.partition, "offset", it.record.Offset, "err", err)

@@ -44,7 +44,7 @@ func (e *Engine) pollLoop() {
 func (e *Engine) beforePoll() (ctx context.Context, most int, pauses, resumes []part) {
 	e.mu.Lock()
 	defer e.unlock()
-	for !e.stopping && (e.holds > 0 || e.heldBytes >= e.cfg.MaxBytes || e.heldRecords >= e.cfg.MaxRecords) {
+	for !e.stopping && (e.holds > 0 || e.full()) {
 		e.wait()
 	}
 	if e.stopping {
@@ -144,6 +144,8 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 		e.enqueue(a, item{record: r})
 	}
 	e.stats.Polled += int64(n)
+	frontier, _ := a.frontier()
+	a.ages.add(a.tracker.Next(), frontier, time.Now())
 	e.hold(a, bytes, kept)
 	if control {
 		e.commitDue(a.route, 0)
@@ -178,7 +180,7 @@ func (e *Engine) fetchFailed(p part, err error) {
 			e.log.Error("partition cannot be fetched; it is tried again", "topic", p.topic, "partition", p.partition, "err", err)
 		}
 		if a != nil {
-			a.lastError = err.Error()
+			a.failed(err.Error())
 			a.fetchFailed = time.Now()
 			a.trouble(fetchProblem, problem)
 			e.rest(a)

@@ -118,6 +118,9 @@ func (t *Tracker) Next() int64 { return t.next }
 // Unfinished is how many taken records are not finished.
 func (t *Tracker) Unfinished() int { return t.open }
 
+// FinishedAhead is how many taken records above the frontier are finished.
+func (t *Tracker) FinishedAhead() int { return len(t.entries) - t.head - t.open }
+
 func (t *Tracker) String() string {
 	frontier, _ := t.Frontier()
 	return fmt.Sprintf("frontier %d, next %d, %d unfinished", frontier, t.next, t.open)

@@ -133,7 +133,7 @@ func (s *scenario) run(t *testing.T) {
 	a, b, c := start(t, "a", s.file), start(t, "b", s.file), start(t, "c", s.file)
 	for _, p := range []*process{a, b, c} {
 		until(t, 60*time.Second, p.name+" owns partitions", func() bool {
-			h, err := p.health()
+			h, err := p.snapshot()
 			return err == nil && len(h.Partitions) > 0
 		})
 	}
@@ -225,18 +225,18 @@ func (s *scenario) readPositions(ctx context.Context) (map[int32]position, error
 
 // frozen is a process that was stopped in the middle of its work, and what it owned.
 type frozen struct {
-	name   string
-	health sluice.Health
-	before map[int32]position
+	name     string
+	snapshot sluice.Snapshot
+	before   map[int32]position
 }
 
 // freeze stops a process in the middle of its work (SIGSTOP), and proves that it holds unfinished records.
 func (s *scenario) freeze(t *testing.T, p *process) frozen {
 	t.Helper()
-	var h sluice.Health
+	var h sluice.Snapshot
 	until(t, 30*time.Second, p.name+" holds records", func() bool {
 		var err error
-		h, err = p.health()
+		h, err = p.snapshot()
 		held := 0
 		for _, x := range h.Partitions {
 			held += x.Queued + x.Running
@@ -244,7 +244,7 @@ func (s *scenario) freeze(t *testing.T, p *process) frozen {
 		return err == nil && held > 1000
 	})
 	p.signal(t, syscall.SIGSTOP)
-	f := frozen{name: p.name, health: h, before: s.positions(t)}
+	f := frozen{name: p.name, snapshot: h, before: s.positions(t)}
 	unfinished := int64(0)
 	for _, x := range h.Partitions {
 		unfinished += max(0, x.Position-f.before[x.Partition].offset)
@@ -261,7 +261,7 @@ func (s *scenario) awaitTakeover(t *testing.T, f frozen) {
 	t.Helper()
 	until(t, 90*time.Second, "the others own the partitions of "+f.name, func() bool {
 		now := s.positions(t)
-		for _, x := range f.health.Partitions {
+		for _, x := range f.snapshot.Partitions {
 			if now[x.Partition].owner == f.before[x.Partition].owner {
 				return false
 			}
@@ -274,11 +274,11 @@ func (s *scenario) awaitTakeover(t *testing.T, f frozen) {
 func (s *scenario) awaitReturn(t *testing.T, p *process, f frozen) {
 	t.Helper()
 	var last uint64
-	for _, x := range f.health.Partitions {
+	for _, x := range f.snapshot.Partitions {
 		last = max(last, x.Epoch)
 	}
 	until(t, 60*time.Second, p.name+" owns partitions again", func() bool {
-		h, err := p.health()
+		h, err := p.snapshot()
 		if err != nil {
 			return false
 		}

@@ -76,11 +76,11 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 	}
 }
 
-// health asks the process how it does; an error means that it does not answer.
-func (p *process) health() (sluice.Health, error) {
-	var h sluice.Health
+// snapshot asks the process what it holds; an error means that it does not answer.
+func (p *process) snapshot() (sluice.Snapshot, error) {
+	var h sluice.Snapshot
 	client := http.Client{Timeout: 2 * time.Second}
-	resp, err := client.Get(p.url + "/readyz")
+	resp, err := client.Get(p.url + "/snapshot.json")
 	if err != nil {
 		return h, err
 	}

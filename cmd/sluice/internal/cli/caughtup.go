@@ -19,7 +19,7 @@ type caughtUp struct {
 	client *kgo.Client
 	group  string
 	bounds kafka.Bounds
-	health func() sluice.Health
+	app    *sluice.App
 	logger *slog.Logger
 }
 
@@ -27,10 +27,10 @@ type caughtUp struct {
 // database is the authority, and it may be behind, or have lost, what the group has committed to Kafka. The error names
 // partitions that stand still until a person has done something, once they are all that is left.
 func (c *caughtUp) claimed() (bool, error) {
-	h := c.health()
+	ready := c.app.Health().Ready
 	working := false
 	var halted []error
-	for _, p := range h.Partitions {
+	for _, p := range c.app.Snapshot().Partitions {
 		b, ok := c.bounds[p.Topic][p.Partition]
 		switch {
 		case !ok, b.Start >= b.End, min(p.Frontier, p.Committed) >= b.End:
@@ -43,7 +43,7 @@ func (c *caughtUp) claimed() (bool, error) {
 	if len(halted) > 0 && !working {
 		return false, fmt.Errorf("the group cannot catch up: %w", errors.Join(halted...))
 	}
-	return h.Ready && !working, nil
+	return ready && !working, nil
 }
 
 const caughtUpInterval = 200 * time.Millisecond

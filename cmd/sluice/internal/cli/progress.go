@@ -36,9 +36,9 @@ func (r *runner) progress(ctx context.Context) {
 			stats := r.app.Stats()
 			rate := float64(stats.Finished-before) / now.Sub(last).Seconds()
 			before, last = stats.Finished, now
-			health := r.app.Health()
+			health, partitions := r.app.Health(), len(r.app.Snapshot().Partitions)
 			line := fmt.Sprintf("%s records  %s/s  %s rows  %s dead-lettered  %d partitions", render.Count(stats.Finished),
-				render.Count(int64(rate)), render.Count(r.pipeline.Rows()), render.Count(stats.DeadLettered), len(health.Partitions))
+				render.Count(int64(rate)), render.Count(r.pipeline.Rows()), render.Count(stats.DeadLettered), partitions)
 			if len(health.Problems) > 0 {
 				line += "  " + strings.Join(health.Problems, "; ")
 			}
@@ -51,7 +51,7 @@ func (r *runner) progress(ctx context.Context) {
 				level = slog.LevelWarn
 			}
 			r.logger.Log(ctx, level, "progress", "records", stats.Finished, "per_second", int64(rate), "rows", r.pipeline.Rows(),
-				"dead_lettered", stats.DeadLettered, "partitions", len(health.Partitions), "problems", strings.Join(health.Problems, "; "))
+				"dead_lettered", stats.DeadLettered, "partitions", partitions, "problems", strings.Join(health.Problems, "; "))
 		}
 	}
 }

@@ -96,7 +96,8 @@ would write none. It joins no group, commits nothing, needs no database, and wri
 	cmd.Flags().BoolVar(&o.caughtUp, "until-caught-up", false, "end when the group has committed what the topics hold at start")
 	cmd.Flags().BoolVar(&o.print, "print", false, "dry run: print the rows that the first records would become, and end")
 	cmd.Flags().IntVarP(&o.count, "count", "n", defaultPrinted, "with --print, end after this many records, or at the topics' end")
-	cmd.Flags().StringVar(&o.listen, "listen", "", "serve /livez, /readyz and /metrics on this port of 127.0.0.1, or on host:port")
+	cmd.Flags().StringVar(&o.listen, "listen", "",
+		"serve /livez, /readyz, /snapshot.json and /metrics on this port of 127.0.0.1, or on host:port")
 	return cmd
 }
 
@@ -208,7 +209,7 @@ func (r *runner) prepare(ctx context.Context) (*caughtUp, error) {
 		if err != nil {
 			return err
 		}
-		until = &caughtUp{client: client, group: r.cfg.Group, health: r.app.Health, logger: r.logger}
+		until = &caughtUp{client: client, group: r.cfg.Group, app: r.app, logger: r.logger}
 		until.bounds, err = kafka.ReadBounds(ctx, kadm.NewClient(client), r.cfg.ReadUncommitted, r.spec.Topics...)
 		return err
 	}, r.pipeline.Prepare)

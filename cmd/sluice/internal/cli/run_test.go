@@ -281,8 +281,9 @@ func TestRunListens(t *testing.T) {
 	if code, body := get("/livez"); code != http.StatusOK || !strings.Contains(body, `"live":true`) {
 		t.Errorf("/livez says %d %s", code, body)
 	}
-	if _, body := get("/readyz"); !strings.Contains(body, `"topic":"orders"`) {
-		t.Errorf("/readyz says %s", body)
+	if code, body := get("/snapshot.json"); code != http.StatusOK || !strings.Contains(body, `"topic":"orders","partition":0,`) ||
+		!strings.Contains(body, `"routes":[{"topics":["orders"],"ordering":"partition",`) {
+		t.Errorf("/snapshot.json says %d %s", code, body)
 	}
 	r.stop()
 	r.ends(t, ExitDone)

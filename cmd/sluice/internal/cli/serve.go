@@ -20,7 +20,7 @@ const (
 	closeLimit  = time.Second
 )
 
-// serve answers /livez, /readyz and /metrics until stop is called.
+// serve answers /livez, /readyz, /snapshot.json and /metrics until stop is called.
 func (r *runner) serve(ctx context.Context, address string) (stop func(), err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -32,7 +32,7 @@ func (r *runner) serve(ctx context.Context, address string) (stop func(), err er
 		defer close(done)
 		_ = server.Serve(listener) // http.ErrServerClosed
 	}()
-	r.logger.Info("listening", "address", listener.Addr().String(), "paths", "/livez /readyz /metrics")
+	r.logger.Info("listening", "address", listener.Addr().String(), "paths", "/livez /readyz /snapshot.json /metrics")
 	return func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 		defer cancel()
@@ -50,20 +50,21 @@ func (r *runner) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		health := r.app.Health()
-		writeHealth(w, health.Live, struct {
+		writeJSON(w, health.Live, struct {
 			Live     bool     `json:"live"`
 			Problems []string `json:"problems"`
 		}{health.Live, health.Problems})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		health := r.app.Health()
-		writeHealth(w, health.Ready, health)
+		writeJSON(w, health.Ready, health)
 	})
+	mux.HandleFunc("GET /snapshot.json", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, true, r.app.Snapshot()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	return mux
 }
 
-func writeHealth(w http.ResponseWriter, good bool, body any) {
+func writeJSON(w http.ResponseWriter, good bool, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	if !good {
 		w.WriteHeader(http.StatusServiceUnavailable)

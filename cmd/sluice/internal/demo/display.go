@@ -29,7 +29,7 @@ func snapshotOf(l *ledger, ms *members) snapshot {
 	s := snapshot{produced: l.produced()}
 	for _, m := range ms.list {
 		one := memberSnapshot{name: m.name, rows: m.pipeline.Rows()}
-		for _, p := range m.app.Health().Partitions {
+		for _, p := range m.app.Snapshot().Partitions {
 			one.partitions = append(one.partitions, p.Partition)
 		}
 		s.rows += one.rows
