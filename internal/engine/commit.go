@@ -29,7 +29,7 @@ func (a *assignment) snapshot() snapshot {
 	}
 	s.offset, s.epoch = a.granted, -1
 	if room := a.route.window() - a.grant; a.state == open && room > 0 {
-		s.offset, s.epoch, s.grant = a.tracker.Ahead(a.granted, room)
+		s.offset, s.epoch, s.grant = a.tracker.Reach(a.granted, room)
 	}
 	return s
 }

@@ -7,8 +7,11 @@
 //	finished  10 11       16
 //	frontier        12               after 12: 15, as a gap counts as finished; after 15: 17
 //
-// It is pure: no I/O, no clock, no lock. Memory is 16 bytes for each record between the frontier and the newest one taken,
-// however far apart their offsets lie.
+// What is finished above the frontier is ahead: here 16. Encode writes it into a text that travels with the commit of the
+// frontier, and Decode and Restore read it back, so that it is not done again (see ahead.go).
+//
+// It is pure: no I/O, no clock, no lock. Memory is 16 bytes for each record that is not finished, and for each run of finished
+// ones between them, however long and however far apart they are.
 package tracker
 
 import (
@@ -23,6 +26,15 @@ type Tracker struct {
 	next    int64 // one past the newest record taken
 	epoch   int32 // leader epoch of the record before the frontier
 	open    int   // entries that are not finished
+	changes uint64
+
+	restored *restored // what a commit said is finished, as far as it was not taken yet; nil for nothing
+}
+
+// restored is what is left of an ahead set.
+type restored struct {
+	first, last int64 // the run at hand
+	rest        Ahead
 }
 
 type entry struct {
@@ -42,14 +54,32 @@ func (t *Tracker) Take(offset int64, epoch int32) bool {
 	if offset < t.next {
 		return false
 	}
-	if len(t.entries) == cap(t.entries) && t.head > len(t.entries)/2 { // half of it is free: move, else grow
-		n := copy(t.entries, t.entries[t.head:])
-		t.entries, t.head = t.entries[:n], 0
+	if len(t.entries) == cap(t.entries) {
+		t.makeRoom()
 	}
 	t.entries = append(t.entries, entry{offset: offset, epoch: epoch})
 	t.next = offset + 1
 	t.open++
 	return true
+}
+
+// makeRoom gives room back, where that is worth it: what the frontier has passed, and finished records that are followed by
+// another one, as the last of a run says all that there is to say.
+func (t *Tracker) makeRoom() {
+	taken := t.entries[t.head:]
+	switch {
+	case t.head > len(t.entries)/2:
+		n := copy(t.entries, taken)
+		t.entries, t.head = t.entries[:n], 0
+	case t.open < len(taken)/3:
+		kept := t.entries[:0]
+		for i, it := range taken {
+			if !it.done || i == len(taken)-1 || !taken[i+1].done {
+				kept = append(kept, it)
+			}
+		}
+		t.entries, t.head = kept, 0
+	}
 }
 
 // Skip moves past offsets that no longer exist: up to offset, they count as a gap.
@@ -71,6 +101,7 @@ func (t *Tracker) Finish(offset int64) bool {
 	}
 	taken[i].done = true
 	t.open--
+	t.changes++
 	return true
 }
 
@@ -94,9 +125,9 @@ func (t *Tracker) Frontier() (offset int64, epoch int32) {
 	return t.next, t.epoch
 }
 
-// Ahead counts n unfinished records from the offset from on, and returns one past the last of them, with its leader epoch
+// Reach counts n unfinished records from the offset from on, and returns one past the last of them, with its leader epoch
 // (-1 where there is none) and how many there were. With fewer than n the offset is Next.
-func (t *Tracker) Ahead(from int64, n int) (offset int64, epoch int32, found int) {
+func (t *Tracker) Reach(from int64, n int) (offset int64, epoch int32, found int) {
 	taken := t.entries[t.head:]
 	i := sort.Search(len(taken), func(i int) bool { return taken[i].offset >= from })
 	offset, epoch = from, -1
@@ -110,6 +141,88 @@ func (t *Tracker) Ahead(from int64, n int) (offset int64, epoch int32, found int
 		offset, epoch = taken[i].offset+1, taken[i].epoch
 	}
 	return max(t.next, from), epoch, found
+}
+
+// Restore takes over what the commit of the start said is finished above it. Call it before the first Take.
+func (t *Tracker) Restore(a Ahead) {
+	if first, last, ok := a.next(); ok {
+		t.restored = &restored{first: first, last: last, rest: a}
+	}
+}
+
+// Restored tells whether the record that was taken last is finished by what Restore took over. That is forgotten when the log turns
+// out to be another one: when a record has a newer leader epoch than any that was known when it was written, while offsets of it
+// were still to come. Their records were taken back then, and others may have their offsets.
+func (t *Tracker) Restored(offset int64, epoch int32) bool {
+	return t.restored != nil && t.isRestored(offset, epoch)
+}
+
+func (t *Tracker) isRestored(offset int64, epoch int32) bool {
+	r, ok := t.restored, true
+	for ok && r.last < offset { // the others are not in the log any more
+		r.first, r.last, ok = r.rest.next()
+	}
+	if !ok || epoch > r.rest.epoch {
+		t.restored = nil
+		return false
+	}
+	return r.first <= offset
+}
+
+// HasAhead tells whether anything may be ahead. With nothing, Encode has nothing to do.
+func (t *Tracker) HasAhead() bool { return t.open < len(t.entries)-t.head || t.restored != nil }
+
+// Changes grows whenever more is ahead of the same frontier.
+func (t *Tracker) Changes() uint64 { return t.changes }
+
+// newestEpoch is the highest leader epoch that the log is known to have had; -1 unknown.
+func (t *Tracker) newestEpoch() int32 {
+	epoch := t.epoch
+	if n := len(t.entries); n > t.head {
+		epoch = max(epoch, t.entries[n-1].epoch)
+	}
+	if t.restored != nil {
+		epoch = max(epoch, t.restored.rest.epoch)
+	}
+	return epoch
+}
+
+// runs goes through what is ahead, run by run, in order: from after an unfinished record to the last finished one before the next
+// (a gap in front of it counts as finished), and then through what is restored and was not taken yet.
+func (t *Tracker) runs(yield func(first, last int64) bool) {
+	taken := t.entries[t.head:]
+	first, last := t.next, int64(-1) // the run at hand; none while last < first
+	for i, finished := 0, len(taken)-t.open; i < len(taken) && finished > 0; i++ {
+		switch it := taken[i]; {
+		case it.done:
+			last = it.offset
+			finished--
+		default:
+			if last >= first && !yield(first, last) {
+				return
+			}
+			first = it.offset + 1
+		}
+	}
+	if t.restored != nil {
+		rest, ok := *t.restored, true
+		for ; ok; rest.first, rest.last, ok = rest.rest.next() {
+			from := max(rest.first, t.next)
+			switch {
+			case rest.last < from:
+			case last >= first && from <= last+1: // it goes on
+				last = rest.last
+			default:
+				if last >= first && !yield(first, last) {
+					return
+				}
+				first, last = from, rest.last
+			}
+		}
+	}
+	if last >= first {
+		yield(first, last)
+	}
 }
 
 // Next is one past the newest record taken.
