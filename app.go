@@ -22,6 +22,7 @@ type App struct {
 	started  bool
 	engine   *engine.Engine // nil before Run
 	producer *Producer      // of dead letters; nil without any
+	enqueue  enqueueFunc    // the producer's
 	abort    chan struct{}  // closed by Abort
 	once     sync.Once
 }
@@ -170,7 +171,7 @@ func (a *App) start() (*engine.Engine, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.producer = p
+		a.producer, a.enqueue = p, p.Enqueue
 	}
 	e, err := engine.New(a.engineConfig())
 	if err != nil {

@@ -37,13 +37,15 @@ func (d DeadLetter) withDefaults(bad *mistakes) DeadLetter {
 	return d
 }
 
+type enqueueFunc func(ctx context.Context, r *kgo.Record, done func(*kgo.Record, error))
+
 // deadLetter writes copies to d's topic.
 func (a *App) deadLetter(d DeadLetter) func(engine.Failure, func(error)) {
-	p := a.producer
+	enqueue := a.enqueue
 	return func(f engine.Failure, done func(error)) {
 		// Not the assignment's context: a copy that is under way when a partition leaves may still be acknowledged.
 		ctx := context.Background() //nolint:forbidigo // see above
-		p.Enqueue(ctx, deadLetterRecord(d, a.cfg.Group, f), func(_ *kgo.Record, err error) { done(err) })
+		enqueue(ctx, deadLetterRecord(d, a.cfg.Group, f), func(_ *kgo.Record, err error) { done(err) })
 	}
 }
 

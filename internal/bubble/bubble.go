@@ -23,33 +23,61 @@ import (
 // Cluster is an in-process cluster in a bubble.
 type Cluster struct {
 	*kfake.Cluster
-	network *kfake.VirtualNetwork
-	t       testing.TB
-	client  *kgo.Client // of the test itself
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	t      testing.TB
+	client *kgo.Client // of the test itself
 }
 
-// Run calls f inside a bubble with a cluster of one broker, whose topics have the given numbers of partitions.
+// Run calls f inside a bubble with a cluster of one broker, whose topics have the given numbers of partitions. A goroutine that is
+// left behind when the test and its cleanups are over fails it.
 func Run(t *testing.T, topics map[string]int32, f func(t *testing.T, c *Cluster), opts ...kfake.Opt) {
 	t.Helper()
+	var leaks string
+	defer func() {
+		if v := recover(); v != nil && leaks == "" { // after leaks the bubble cannot end: that is told already
+			panic(v)
+		}
+		if leaks != "" {
+			t.FailNow()
+		}
+	}()
 	synctest.Test(t, func(t *testing.T) {
-		network := new(kfake.VirtualNetwork)
-		opts := append([]kfake.Opt{kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen)}, opts...)
-		for name, partitions := range topics {
-			opts = append(opts, kfake.SeedTopics(partitions, name))
-		}
-		cluster, err := kfake.NewCluster(opts...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := &Cluster{Cluster: cluster, network: network, t: t}
-		c.connect()
-		t.Cleanup(func() { // after the cleanups of f: what it started is stopped first
-			c.client.Close()
-			cluster.Close()
+		t.Cleanup(func() { // the last one
 			synctest.Wait()
+			if leaks = others(); leaks != "" {
+				t.Errorf("left behind by this test, goroutines that never end:\n\n%s", leaks)
+			}
 		})
-		f(t, c)
+		network := new(kfake.VirtualNetwork)
+		f(t, start(t, topics, network.DialContext, append([]kfake.Opt{kfake.Ports(9092), kfake.ListenFn(network.Listen)}, opts...)))
 	})
+}
+
+// Start starts a cluster as Run does, but in real time and on sockets of 127.0.0.1. It ends with the test.
+func Start(t testing.TB, topics map[string]int32, opts ...kfake.Opt) *Cluster {
+	t.Helper()
+	return start(t, topics, new(net.Dialer).DialContext, opts)
+}
+
+func start(
+	t testing.TB, topics map[string]int32, dial func(context.Context, string, string) (net.Conn, error), opts []kfake.Opt,
+) *Cluster {
+	t.Helper()
+	opts = append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)
+	for name, partitions := range topics {
+		opts = append(opts, kfake.SeedTopics(partitions, name))
+	}
+	cluster, err := kfake.NewCluster(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Cluster{Cluster: cluster, dial: dial, t: t}
+	c.connect()
+	t.Cleanup(func() { // after the cleanups of the test: what it started is stopped first
+		c.client.Close()
+		cluster.Close()
+	})
+	return c
 }
 
 func (c *Cluster) connect() {
@@ -76,7 +104,7 @@ func (c *Cluster) Options(dial func(context.Context, string, string) (net.Conn, 
 
 // Dial dials the cluster without a Link.
 func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	return c.network.DialContext(ctx, network, address)
+	return c.dial(ctx, network, address)
 }
 
 // Client is a client of the test's own.
@@ -172,7 +200,7 @@ func (l *Link) Dial(ctx context.Context, network, address string) (net.Conn, err
 	if err := l.wait(ctx.Done(), nil); err != nil {
 		return nil, err
 	}
-	conn, err := l.c.network.DialContext(ctx, network, address)
+	conn, err := l.c.dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +218,16 @@ func (l *Link) Freeze() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.gate = make(chan struct{})
+}
+
+// Drop ends every connection, and lets new ones be made.
+func (l *Link) Drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.all {
+		_ = c.Close() // what was closed before
+	}
+	l.all = nil
 }
 
 // Thaw lets everything through again.

@@ -71,6 +71,7 @@ type Engine struct {
 	base         context.Context
 	clientCtx    context.Context // kgo's own: cancelled by Abort and at the stop's deadline
 	cancelClient context.CancelFunc
+	still        bool // Deliver: what is parked waits until it is woken
 	aborted      chan struct{}
 	abortOnce    sync.Once
 

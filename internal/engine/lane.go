@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -134,6 +135,9 @@ func (a *assignment) mayHandle(it item) bool {
 func (e *Engine) park(l *lane, d time.Duration) {
 	a := l.a
 	a.parked[l] = struct{}{}
+	if e.still {
+		d = math.MaxInt64
+	}
 	l.timer = time.AfterFunc(d, func() {
 		e.mu.Lock()
 		defer e.unlock()

@@ -104,9 +104,13 @@ func standard(importPath string) bool {
 // arrows say which packages of the product a folder's code, save its tests, may import, and which modules beside the standard
 // library. The longest folder that fits counts.
 var arrows = map[string]struct{ ours, others []string }{
-	"internal/tracker":    {},
-	"internal/engine":     {[]string{"internal/tracker"}, []string{"github.com/twmb/franz-go"}},
-	".":                   {[]string{"internal/engine"}, []string{"github.com/twmb/franz-go"}},
+	"internal/tracker": {},
+	"internal/engine":  {[]string{"internal/tracker"}, []string{"github.com/twmb/franz-go"}},
+	"internal/seam":    {[]string{"internal/engine"}, []string{"github.com/twmb/franz-go"}},
+	".":                {[]string{"internal/engine", "internal/seam"}, []string{"github.com/twmb/franz-go"}},
+	"sluicetest": {
+		[]string{".", "internal/bubble", "internal/engine", "internal/seam"}, []string{"github.com/twmb/franz-go"},
+	},
 	"sqlsink":             {[]string{"."}, []string{"github.com/twmb/franz-go"}},
 	"sqlsink/sqlsinktest": {[]string{".", "sqlsink"}, []string{"github.com/twmb/franz-go"}},
 	"metrics":             {[]string{"."}, []string{"github.com/twmb/franz-go", "github.com/prometheus"}},

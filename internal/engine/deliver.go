@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Deliver runs records through cfg's routes as Run would, without a client: on the caller's goroutine, without a commit, and without
+// waiting. It is for tests of handlers. Where lanes wait to be tried again, it asks again for their first records, and goes on at
+// once with those that it allows; it returns when nothing can run any more. The routes are changed, and are not to be used elsewhere.
+func Deliver(cfg Config, records []*kgo.Record, again func(*kgo.Record) bool) error {
+	for _, r := range cfg.Routes {
+		if r.fenced() {
+			return errors.New("a route with Offsets begins where its sink says, so it cannot do without one")
+		}
+		r.Workers = 0 // none is hired: the caller works
+		r.CommitEach, r.CommitFirst, r.CommitInterval, r.CommitRecords = false, false, 0, 0
+		r.MaxWait = 0
+	}
+	cfg.MaxRecords = max(cfg.MaxRecords, len(records))
+	e, err := New(cfg)
+	if err != nil {
+		return err
+	}
+	defer e.cancelClient()
+	e.still = true
+	e.give(records)
+	defer func() {
+		e.mu.Lock()
+		defer e.unlock()
+		for _, a := range e.parts {
+			e.close(a, ErrStopped)
+		}
+	}()
+	for {
+		for _, rt := range cfg.Routes {
+			r := new(run)
+			for e.next(rt, r) {
+				if rt.HandleBatch != nil {
+					e.runBatch(rt, r)
+				} else {
+					e.runRecords(rt, r)
+				}
+			}
+		}
+		if !e.wake(again) {
+			return nil
+		}
+	}
+}
+
+// give opens an assignment a partition, in the order of their first records, and hands the records over.
+func (e *Engine) give(records []*kgo.Record) {
+	e.mu.Lock()
+	defer e.unlock()
+	var order []part
+	parts := make(map[part][]*kgo.Record)
+	for _, r := range records {
+		p := part{r.Topic, r.Partition}
+		if parts[p] == nil {
+			order = append(order, p)
+		}
+		parts[p] = append(parts[p], r)
+	}
+	for _, p := range order {
+		a := e.newAssignment(p, e.routes[p.topic])
+		a.start(parts[p][0].Offset, -1, -1, nil)
+		e.takeRecords(a, parts[p])
+	}
+}
+
+// wake makes the parked lane ready that is due first, as if the time had come for all that waits in it; false when there is none
+// that again allows.
+func (e *Engine) wake(again func(*kgo.Record) bool) bool {
+	e.mu.Lock()
+	defer e.unlock()
+	var first *lane
+	for _, a := range e.parts {
+		for l := range a.parked {
+			head := l.queue.peek()[0]
+			if again(head.record) && (first == nil || head.due().Before(first.queue.peek()[0].due())) {
+				first = l
+			}
+		}
+	}
+	if first == nil {
+		return false
+	}
+	first.timer.Stop()
+	delete(first.a.parked, first)
+	for _, it := range first.queue.peek() {
+		if it.trouble != nil {
+			it.trouble.due = time.Time{}
+		}
+	}
+	e.makeReady(first)
+	return true
+}
