@@ -209,6 +209,7 @@ func (a *App) engineConfig() engine.Config {
 	c := engine.Config{
 		Options:         a.cfg.clientOptions(),
 		CommitTimeout:   a.cfg.CommitTimeout,
+		Consumer:        a.cfg.GroupProtocol == ConsumerProtocol,
 		DrainTimeout:    a.cfg.DrainTimeout,
 		Explain:         a.explain,
 		Group:           a.cfg.Group,
@@ -292,6 +293,7 @@ func (a *App) Health() Health {
 		return h
 	}
 	eh := e.Health()
+	h.Protocol = GroupProtocol(eh.Protocol)
 	h.Problems = append(h.Problems, eh.Problems...)
 	if !eh.Joined {
 		h.Problems = append(h.Problems, "not a member of the group "+a.cfg.Group+" yet")

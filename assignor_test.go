@@ -14,16 +14,26 @@ import (
 	"github.com/sluice-go/sluice/internal/bubble"
 )
 
-// An eager assignor takes every partition away at each rebalance: what is finished is committed first, and nothing ahead of it.
+// An eager assignor takes every partition away at each rebalance, the broker's one at a time: what is finished is committed first,
+// and nothing ahead of it.
 func TestEveryAssignorDeliversEverythingAndCommitsNothingAhead(t *testing.T) {
+	ways := map[string]func(*sluice.Config){
+		"remote uniform": func(c *sluice.Config) { c.GroupProtocol = sluice.ConsumerProtocol },
+		"remote range": func(c *sluice.Config) {
+			c.GroupProtocol, c.RemoteAssignor = sluice.ConsumerProtocol, sluice.RemoteRange
+		},
+	}
 	for _, a := range []sluice.Assignor{sluice.CooperativeSticky, sluice.Sticky, sluice.Range, sluice.RoundRobin} {
-		t.Run(string(a), func(t *testing.T) {
+		ways[string(a)] = func(c *sluice.Config) { c.Assignors = []sluice.Assignor{a} }
+	}
+	for name, set := range ways {
+		t.Run(name, func(t *testing.T) {
 			bubble.Run(t, map[string]int32{"orders": 4}, func(t *testing.T, c *bubble.Cluster) {
 				const each = 300
 				var done finished
 				start := func() *member {
 					cfg := configFor(t, c, nil)
-					cfg.Assignors = []sluice.Assignor{a}
+					set(&cfg)
 					cfg.Events.Committed = func(i sluice.CommittedInfo) { done.committed(t, i) }
 					return join(t, cfg, done.route)
 				}

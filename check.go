@@ -24,9 +24,9 @@ const (
 )
 
 // Check asks the brokers whether the app can work: they answer, they let us in, every topic exists, those of dead letters too, and
-// we may read the topics and the group, and write the dead letters. It changes nothing, and returns all that is wrong, within
-// 10 s. Its error wraps those that say why brokers do not let a client in (ErrAuthentication and its like), or joins a
-// *PermissionError for each right that is missing.
+// we may read the topics and the group, and write the dead letters; with ConsumerProtocol, every broker speaks it. It changes
+// nothing, and returns all that is wrong, within 10 s. Its error wraps those that say why brokers do not let a client in
+// (ErrAuthentication and its like), or joins a *PermissionError for each right that is missing.
 func (a *App) Check(ctx context.Context) error {
 	a.mu.Lock()
 	bad := a.bad
@@ -48,7 +48,11 @@ func (a *App) check(ctx context.Context, cl *kgo.Client) error {
 	if err := ping(ctx, cl, a.cfg.Brokers); err != nil {
 		return err
 	}
-	err := errors.Join(a.checkTopics(ctx, cl), a.checkGroup(ctx, cl))
+	group := a.checkGroup
+	if a.cfg.GroupProtocol == ConsumerProtocol {
+		group = a.checkConsumerProtocol
+	}
+	err := errors.Join(a.checkTopics(ctx, cl), group(ctx, cl))
 	if err != nil {
 		return fmt.Errorf("brokers %v: %w", a.cfg.Brokers, err)
 	}

@@ -20,6 +20,7 @@ type Config struct {
 
 	// Assignors are the ways to share partitions out that this member offers its group, the preferred one first. Zero:
 	// CooperativeSticky alone. The others stop every partition at each rebalance: offer them only while a group moves over.
+	// With ConsumerProtocol it is RemoteAssignor's: leave it out.
 	Assignors []Assignor
 
 	// ClientID is what brokers log and quotas know this client by. Zero: "sluice".
@@ -43,8 +44,12 @@ type Config struct {
 	// Fetch says how much brokers are asked for, and how long they may wait for it.
 	Fetch Fetch
 
+	// GroupProtocol is how the members agree on who has which partition (group.protocol): ClassicProtocol or ConsumerProtocol. All
+	// members of a group should give the same; a group moves over by a rolling restart. Zero: ClassicProtocol.
+	GroupProtocol GroupProtocol
+
 	// HeartbeatInterval is how often the group is shown a sign of life; it must be at most a third of SessionTimeout. Zero: a
-	// third of SessionTimeout, at most 3 s.
+	// third of SessionTimeout, at most 3 s. With ConsumerProtocol the broker decides: leave it out.
 	HeartbeatInterval time.Duration
 
 	// InstanceID makes this a static member: a restart within SessionTimeout under the same id gets the same partitions, without
@@ -77,11 +82,15 @@ type Config struct {
 	// RebalanceTimeout is how long the group waits for this member to let its partitions go. Zero: 60 s.
 	RebalanceTimeout time.Duration
 
+	// RemoteAssignor is how the broker shares partitions out (group.remote.assignor), with ConsumerProtocol only. Zero:
+	// RemoteUniform.
+	RemoteAssignor RemoteAssignor
+
 	// SASL is how to log in. Nil: not at all.
 	SASL *SASL
 
 	// SessionTimeout is how long the group waits for a sign of life before it gives our partitions away. Zero: 45 s. The
-	// broker bounds it (group.min.session.timeout.ms, group.max.session.timeout.ms).
+	// broker bounds it (group.min.session.timeout.ms, group.max.session.timeout.ms). With ConsumerProtocol it decides: leave it out.
 	SessionTimeout time.Duration
 
 	// Start is where a partition begins that the group has no commit for. Zero: Earliest.

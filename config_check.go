@@ -27,6 +27,7 @@ func (c Config) withDefaults() (Config, error) {
 
 // checkConfig is withDefaults with its mistakes told apart.
 func checkConfig(c *Config, m *mistakes) {
+	checkProtocol(c, m)
 	checkNumbers(c, m, consumer)
 	c.Network.follow()
 	if c.ClientID == "" {
@@ -69,7 +70,7 @@ func checkMember(c *Config, m *mistakes) {
 	if n := len(c.Rack); n > longestRack {
 		m.add("Rack", c.Rack, fmt.Sprintf("is %d bytes long; accepted are up to %d", n, longestRack))
 	}
-	if len(c.Assignors) == 0 {
+	if len(c.Assignors) == 0 && c.GroupProtocol != ConsumerProtocol {
 		c.Assignors = []Assignor{CooperativeSticky}
 	}
 	for i, a := range c.Assignors {

@@ -116,6 +116,35 @@ func TestConfigNamesTheFieldOfAMistake(t *testing.T) {
 		"a partition's share above the default": {
 			func(c *sluice.Config) { c.Fetch.MaxPartitionBytes = 51 << 20 }, "Fetch.MaxBytes", "fetch.max.bytes", "52428800", "raise it",
 		},
+		"a session that the broker decides": {
+			func(c *sluice.Config) { c.GroupProtocol, c.SessionTimeout = sluice.ConsumerProtocol, time.Minute },
+			"SessionTimeout", "session.timeout.ms", "1m", "the broker decides, by its group.consumer.session.timeout.ms",
+		},
+		"a heartbeat that the broker decides": {
+			func(c *sluice.Config) { c.GroupProtocol, c.HeartbeatInterval = sluice.ConsumerProtocol, time.Second },
+			"HeartbeatInterval", "heartbeat.interval.ms", "1s", "the broker decides",
+		},
+		"an assignor that the broker decides": {
+			func(c *sluice.Config) {
+				c.GroupProtocol, c.Assignors = sluice.ConsumerProtocol, []sluice.Assignor{sluice.Range, sluice.Sticky}
+			},
+			"Assignors", "partition.assignment.strategy", "range,sticky", "give RemoteAssignor (group.remote.assignor)",
+		},
+		"a broker's assignor without its protocol": {
+			func(c *sluice.Config) { c.RemoteAssignor = sluice.RemoteRange },
+			"RemoteAssignor", "group.remote.assignor", "range", "needs GroupProtocol (group.protocol) consumer",
+		},
+		"a broker's assignor": {
+			func(c *sluice.Config) { c.GroupProtocol, c.RemoteAssignor = sluice.ConsumerProtocol, "mine" },
+			"RemoteAssignor", "group.remote.assignor", "mine", "uniform and range only",
+		},
+		"a protocol": {
+			func(c *sluice.Config) { c.GroupProtocol = "streams" }, "GroupProtocol", "group.protocol", "streams", "neither classic nor consumer",
+		},
+		"a rebalance timeout with the broker's protocol": {
+			func(c *sluice.Config) { c.GroupProtocol, c.RebalanceTimeout = sluice.ConsumerProtocol, 30*time.Second },
+			"RebalanceTimeout", "max.poll.interval.ms", "30s", "not above 30s",
+		},
 		"a wait for more than an answer holds": {
 			func(c *sluice.Config) { c.Fetch.MinBytes, c.Fetch.MaxBytes = 2000, 1999 }, "Fetch.MinBytes", "fetch.min.bytes", "2000", "always wait",
 		},
@@ -175,6 +204,7 @@ func TestConfigDefaults(t *testing.T) {
 		Brokers: []string{"localhost:9092"}, Group: "g", Assignors: []sluice.Assignor{sluice.CooperativeSticky}, ClientID: "sluice",
 		CommitTimeout: 10 * time.Second, DrainTimeout: 20 * time.Second,
 		Fetch:             sluice.Fetch{MaxBytes: 50 << 20, MaxPartitionBytes: 1 << 20, MaxWait: 500 * time.Millisecond, MinBytes: 1},
+		GroupProtocol:     sluice.ClassicProtocol,
 		HeartbeatInterval: 3 * time.Second, Logger: slog.Default(), MaxBufferedBytes: 256 << 20, MaxBufferedRecords: 500_000,
 		Network: sluice.Network{
 			DialTimeout: 10 * time.Second, IdleTimeout: 9 * time.Minute, KeepAlive: 15 * time.Second, MetadataMaxAge: time.Minute,
@@ -315,7 +345,9 @@ var ownedOptions = map[string]kgo.Opt{
 	"AutoCommitCallback":     kgo.AutoCommitCallback(nil),
 	"AutoCommitInterval":     kgo.AutoCommitInterval(time.Second),
 	"AutoCommitMarks":        kgo.AutoCommitMarks(),
+	"Balancers":              kgo.Balancers(kgo.CooperativeStickyBalancer()),
 	"BlockRebalanceOnPoll":   kgo.BlockRebalanceOnPoll(),
+	"ConsumeExcludeTopics":   kgo.ConsumeExcludeTopics("t"),
 	"ConsumePartitions":      kgo.ConsumePartitions(nil),
 	"ConsumeRegex":           kgo.ConsumeRegex(),
 	"ConsumeResetOffset":     kgo.ConsumeResetOffset(kgo.NewOffset()),
@@ -325,12 +357,17 @@ var ownedOptions = map[string]kgo.Opt{
 	"DisableAutoCommit":      kgo.DisableAutoCommit(),
 	"FetchIsolationLevel":    kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 	"GreedyAutoCommit":       kgo.GreedyAutoCommit(),
+	"GroupProtocol":          kgo.GroupProtocol("connect"),
+	"HeartbeatInterval":      kgo.HeartbeatInterval(time.Second),
+	"InstanceID":             kgo.InstanceID("one"),
 	"KeepControlRecords":     kgo.KeepControlRecords(),
+	"OnOffsetsFetched":       kgo.OnOffsetsFetched(nil),
 	"OnPartitionsAssigned":   kgo.OnPartitionsAssigned(nil),
 	"OnPartitionsLost":       kgo.OnPartitionsLost(nil),
 	"OnPartitionsRevoked":    kgo.OnPartitionsRevoked(nil),
 	"RebalanceTimeout":       kgo.RebalanceTimeout(time.Second),
 	"SeedBrokers":            kgo.SeedBrokers("b:1"),
+	"ServerSideBalancer":     kgo.ServerSideBalancer(),
 	"SessionTimeout":         kgo.SessionTimeout(time.Second),
 	"ShareGroup":             kgo.ShareGroup("g"),
 	"TransactionalID":        kgo.TransactionalID("t"),
@@ -360,9 +397,7 @@ func TestOtherOptionsPass(t *testing.T) {
 	SessionTimeout := func() kgo.Opt { return kgo.ClientID("a closure with an unlucky name") }
 	for name, opt := range map[string]kgo.Opt{
 		"Dialer":                  kgo.Dialer((&net.Dialer{}).DialContext),
-		"Balancers":               kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		"ServerSideBalancer":      kgo.ServerSideBalancer(),
-		"InstanceID":              kgo.InstanceID("one"),
+		"BalanceRacks":            kgo.BalanceRacks(),
 		"Rack":                    kgo.Rack("a"),
 		"WithLogger":              kgo.WithLogger(kgo.BasicLogger(t.Output(), kgo.LogLevelError, nil)),
 		"WithHooks":               kgo.WithHooks(),

@@ -8,6 +8,8 @@ type Health struct {
 	Live bool `json:"live"`
 	// Ready is true while the app is a member of its group and nothing is wrong.
 	Ready bool `json:"ready"`
+	// Protocol is how the group is managed, as seen on the wire: ClassicProtocol or ConsumerProtocol; empty before the first join.
+	Protocol GroupProtocol `json:"protocol,omitempty"`
 	// Problems says what is wrong, a sentence each; empty when all is well.
 	Problems []string `json:"problems"`
 }

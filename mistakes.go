@@ -27,6 +27,14 @@ func (m *mistakes) add(field, value, problem string, others ...string) {
 	})
 }
 
+// notTogether notes a field's contradiction to GroupProtocol, which several fields may contradict at once.
+func (m *mistakes) notTogether(field, value, problem string) {
+	m.all = append(m.all, mistake{
+		ConfigError: &ConfigError{Property: propertyOf(field), Field: field, Value: value, Problem: problem},
+		fields:      []string{field, "GroupProtocol"},
+	})
+}
+
 // about says whether a field has a mistake already.
 func (m *mistakes) about(field string) bool {
 	return slices.ContainsFunc(m.all, func(e mistake) bool { return slices.Contains(e.fields, field) })

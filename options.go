@@ -17,16 +17,14 @@ func (c ProducerConfig) connectOptions() []kgo.Opt {
 // clientOptions are those of an app's client, before the engine adds its own. c has its defaults.
 func (c Config) clientOptions() []kgo.Opt {
 	opts := append(c.connection().clientOptions(),
-		kgo.Balancers(balancers(c.Assignors)...),
 		kgo.BrokerMaxReadBytes(largestAnswer(c.Fetch.MaxBytes)),
 		kgo.FetchMaxBytes(c.Fetch.MaxBytes),
 		kgo.FetchMaxPartitionBytes(c.Fetch.MaxPartitionBytes),
 		kgo.FetchMaxWait(c.Fetch.MaxWait),
 		kgo.FetchMinBytes(c.Fetch.MinBytes),
-		kgo.HeartbeatInterval(c.HeartbeatInterval),
 		kgo.RebalanceTimeout(c.RebalanceTimeout),
-		kgo.SessionTimeout(c.SessionTimeout),
 	)
+	opts = append(opts, c.groupOptions()...)
 	if c.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(c.InstanceID))
 	}
@@ -45,9 +43,10 @@ func largestAnswer(maxBytes int32) int32 {
 // owned are the options that the engine sets, or that would break what it promises.
 var owned = []string{
 	"AdjustFetchOffsetsFn", "AllowAutoTopicCreation", "AutoCommitCallback", "AutoCommitInterval", "AutoCommitMarks",
-	"BlockRebalanceOnPoll", "ConsumePartitions", "ConsumeRegex", "ConsumeResetOffset", "ConsumeStartOffset", "ConsumeTopics",
-	"ConsumerGroup", "DisableAutoCommit", "FetchIsolationLevel", "GreedyAutoCommit", "KeepControlRecords",
-	"OnPartitionsAssigned", "OnPartitionsLost", "OnPartitionsRevoked", "RebalanceTimeout", "SeedBrokers", "SessionTimeout",
+	"Balancers", "BlockRebalanceOnPoll", "ConsumeExcludeTopics", "ConsumePartitions", "ConsumeRegex", "ConsumeResetOffset",
+	"ConsumeStartOffset", "ConsumeTopics", "ConsumerGroup", "DisableAutoCommit", "FetchIsolationLevel", "GreedyAutoCommit",
+	"GroupProtocol", "HeartbeatInterval", "InstanceID", "KeepControlRecords", "OnOffsetsFetched", "OnPartitionsAssigned",
+	"OnPartitionsLost", "OnPartitionsRevoked", "RebalanceTimeout", "SeedBrokers", "ServerSideBalancer", "SessionTimeout",
 	"ShareGroup", "TransactionalID", "WithContext",
 }
 

@@ -81,13 +81,14 @@ var consumerSettings = []setting{
 		},
 	},
 	{
-		name: "group.protocol", of: consumer, kind: aText, kafka: "classic", accept: []string{"classic"},
-		refused: "the engine speaks only the classic protocol so far; leave it out. CooperativeSticky already stops no partition that " +
-			"stays",
+		name: "group.protocol", of: consumer, kind: aText, kafka: "classic",
+		field: "GroupProtocol", ours: "classic", set: setProtocol,
+		note: "with consumer (KIP-848) every broker has to speak it, or the app does not start. Then session.timeout.ms, " +
+			"heartbeat.interval.ms and partition.assignment.strategy are refused, as the broker decides",
 	},
 	{
-		name: "group.remote.assignor", of: consumer, kind: aText,
-		refused: "it needs group.protocol=consumer, which the engine does not speak so far; give partition.assignment.strategy",
+		name: "group.remote.assignor", of: consumer, kind: aText, field: "RemoteAssignor", ours: "uniform", set: setRemoteAssignor,
+		note: "uniform or range, and only with group.protocol=consumer",
 	},
 	{
 		name: "heartbeat.interval.ms", of: consumer, kind: milliseconds, kafka: "3000", field: "HeartbeatInterval",

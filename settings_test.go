@@ -47,6 +47,8 @@ var inField = map[string]struct{ value, field, want string }{
 	"delivery.timeout.ms":     {"120000", "ProducerConfig.DeliveryTimeout", "2m0s"},
 	"linger.ms":               {"5", "ProducerConfig.Linger", "5ms"},
 	"max.request.size":        {"1048576", "ProducerConfig.MaxRequestBytes", "1048576"},
+	"group.protocol":          {"CONSUMER", "GroupProtocol", "consumer"},
+	"group.remote.assignor":   {"range", "RemoteAssignor", "range"},
 	"partitioner.class":       {"org.apache.kafka.clients.producer.RoundRobinPartitioner", "ProducerConfig.Partitioner", "round-robin"},
 	"partitioner.ignore.keys": {"true", "ProducerConfig.Partitioner", "sticky"},
 }
@@ -122,8 +124,11 @@ func TestAValueThatCannotBeHadSaysWhatCan(t *testing.T) {
 		"acks=1":                                                                 `acks: "1": refused because every write is idempotent and acknowledged by all in-sync replicas`,
 		"enable.idempotence=false":                                               "refused because every write is idempotent",
 		"transactional.id=t":                                                     "refused because transactions are not supported",
-		"group.protocol=consumer":                                                "only the classic protocol so far",
-		"group.remote.assignor=uniform":                                          "give partition.assignment.strategy",
+		"group.protocol=streams":                                                 `"streams" is none of classic, consumer`,
+		"group.remote.assignor=sticky":                                           `"sticky" is none of uniform, range`,
+		"group.protocol=consumer\nsession.timeout.ms=6000":                       "the broker decides, by its group.consumer.session.timeout.ms",
+		"group.protocol=consumer\nheartbeat.interval.ms=1000":                    "the broker decides, by its group.consumer.heartbeat.interval.ms",
+		"group.protocol=consumer\npartition.assignment.strategy=range":           "give RemoteAssignor (group.remote.assignor)",
 		"key.deserializer=x.Y":                                                   "Route.Decode",
 		"interceptor.classes=x.Y":                                                "Middleware sees each record",
 		"max.poll.interval.ms=99":                                                "accepted are whole numbers from 100 to 2147483647, in milliseconds",
@@ -172,6 +177,7 @@ func TestAFileIsNotBlamedForWhatItLeavesOut(t *testing.T) {
 		"heartbeat.interval.ms=16000":        "HeartbeatInterval",
 		"fetch.min.bytes=60000000":           "Fetch.MinBytes",
 		"max.partition.fetch.bytes=60000000": "Fetch.MaxBytes",
+		"group.remote.assignor=uniform":      "RemoteAssignor",
 	} {
 		cfg, err := sluice.FromProperties(strings.NewReader(text))
 		if err != nil {

@@ -12,6 +12,8 @@ type Snapshot struct {
 	Group string    `json:"group"`
 	// MemberID is what the group's coordinator knows this app by; empty while it is no member.
 	MemberID string `json:"member_id,omitempty"`
+	// Protocol is how the group is managed, as seen on the wire: ClassicProtocol or ConsumerProtocol; empty before the first join.
+	Protocol GroupProtocol `json:"protocol,omitempty"`
 	// Generation counts the group's assignments, as its coordinator does; -1 while this app is no member.
 	Generation int32 `json:"generation"`
 	// BufferFull says that MaxBufferedBytes or MaxBufferedRecords is reached: nothing is polled until something is finished.
@@ -68,6 +70,7 @@ func (a *App) Snapshot() Snapshot {
 	}
 	from := e.Snapshot()
 	s.Time, s.MemberID, s.Generation, s.BufferFull = from.Time, from.MemberID, from.Generation, from.Full
+	s.Protocol = GroupProtocol(from.Protocol)
 	for _, r := range from.Routes {
 		s.Routes = append(s.Routes, RouteSnapshot(r))
 	}

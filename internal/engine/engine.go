@@ -11,7 +11,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Config is what an engine needs. Package sluice fills in every default before.
@@ -19,6 +18,7 @@ type Config struct {
 	Options []kgo.Opt // brokers, security, fetch sizes; the engine adds what it owns
 
 	CommitTimeout   time.Duration
+	Consumer        bool // the options ask for the protocol of KIP-848
 	DrainTimeout    time.Duration
 	Explain         func(err error, topic string) error // what brokers said, in words; "" for the group. Nil: as it is
 	Group           string
@@ -101,7 +101,8 @@ type Engine struct {
 	live       int // goroutines of spawn
 	groupError atomic.Pointer[string]
 	joined     atomic.Bool
-	answered   atomic.Int64 // when the coordinator last answered: Unix nanoseconds
+	protocol   atomic.Pointer[string] // that is in use, as seen on the wire
+	answered   atomic.Int64           // when the coordinator last answered: Unix nanoseconds
 	stats      Stats
 }
 
@@ -233,16 +234,6 @@ func (h hooks) OnGroupManageError(err error) {
 	s := h.e.explain(err, "").Error()
 	h.e.groupError.Store(&s)
 	h.e.joined.Store(false)
-}
-
-// OnBrokerE2E notes when the group's coordinator answers.
-func (h hooks) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
-	switch kmsg.Key(key) { //nolint:exhaustive // the others are not the coordinator's
-	case kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.ConsumerGroupHeartbeat:
-		if e2e.Err() == nil {
-			h.e.answered.Store(time.Now().UnixNano())
-		}
-	}
 }
 
 // explain puts what brokers said of a topic, or of the group, into words.

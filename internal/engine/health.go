@@ -10,6 +10,7 @@ import (
 // Health is what package sluice makes its Health of.
 type Health struct {
 	Joined   bool
+	Protocol string
 	Problems []string
 }
 
@@ -18,7 +19,10 @@ const fetchMemory = time.Minute
 
 // Health tells how the engine does.
 func (e *Engine) Health() Health {
-	h := Health{Joined: e.joined.Load()}
+	h := Health{Joined: e.joined.Load(), Protocol: e.protocolInUse()}
+	if s := e.protocolProblem(); s != "" {
+		h.Problems = append(h.Problems, s)
+	}
 	if s := e.groupError.Load(); s != nil {
 		h.Problems = append(h.Problems, "the group: "+*s)
 	}

@@ -10,6 +10,7 @@ import (
 type Snapshot struct {
 	Time       time.Time
 	MemberID   string
+	Protocol   string
 	Generation int32
 	Full       bool
 	Routes     []RouteSnapshot
@@ -47,7 +48,7 @@ type PartitionSnapshot struct {
 
 // Snapshot tells what the engine holds and does. It walks partitions and runs, and no records.
 func (e *Engine) Snapshot() Snapshot {
-	s := Snapshot{Time: time.Now(), Generation: -1}
+	s := Snapshot{Time: time.Now(), Protocol: e.protocolInUse(), Generation: -1}
 	select {
 	case <-e.connected:
 		s.MemberID, s.Generation = e.client.GroupMetadata()
