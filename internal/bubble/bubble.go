@@ -145,27 +145,35 @@ func (c *Cluster) Committed(group, topic string, partition int32) int64 {
 	return -1
 }
 
-// Read returns everything that a topic holds now.
+// Read returns everything that a topic holds now, each partition in order: of transactions, what was committed.
 func (c *Cluster) Read(topic string) []*kgo.Record {
 	c.t.Helper()
-	ends, err := c.Admin().ListEndOffsets(context.Background(), topic)
-	if err != nil {
-		c.t.Fatalf("list offsets: %v", err)
+	left := make(map[int32]int64) // the ends of partitions that are not read yet
+	for _, p := range c.PartitionInfos(topic) {
+		if p.LastStableOffset > p.LogStartOffset {
+			left[p.Partition] = p.LastStableOffset
+		}
 	}
-	want := 0
-	ends.Each(func(o kadm.ListedOffset) { want += int(o.Offset) })
-	cl, err := kgo.NewClient(append(c.Options(c.Dial), kgo.ConsumeTopics(topic))...)
+	cl, err := kgo.NewClient(append(c.Options(c.dial), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords())...) // without them nobody knows where a log ends that ends with one
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer cl.Close()
 	var rs []*kgo.Record
-	for len(rs) < want {
-		fs := cl.PollFetches(context.Background())
+	for len(left) > 0 {
+		fs := cl.PollFetches(c.t.Context())
 		if err := fs.Err0(); err != nil {
 			c.t.Fatalf("read %s: %v", topic, err)
 		}
-		rs = append(rs, fs.Records()...)
+		fs.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				rs = append(rs, r)
+			}
+			if end, ok := left[r.Partition]; ok && r.Offset+1 >= end {
+				delete(left, r.Partition)
+			}
+		})
 	}
 	return rs
 }

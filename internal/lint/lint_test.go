@@ -197,14 +197,25 @@ func TestNoTestSleeps(t *testing.T) {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
-			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Sleep" {
-				if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "time" {
-					t.Errorf("%s: time.Sleep outside a bubble: wait for a condition", s.fset.Position(n.Pos()))
-				}
+			if call, ok := n.(*ast.CallExpr); ok && selects(call.Fun, "sluicetest", "Bubble") {
+				return false
+			}
+			if sel, ok := n.(*ast.SelectorExpr); ok && selects(sel, "time", "Sleep") {
+				t.Errorf("%s: time.Sleep outside a bubble: wait for a condition", s.fset.Position(n.Pos()))
 			}
 			return true
 		})
 	}
+}
+
+// selects tells whether an expression is pkg.name.
+func selects(e ast.Expr, pkg, name string) bool {
+	sel, ok := e.(*ast.SelectorExpr)
+	if !ok || sel.Sel.Name != name {
+		return false
+	}
+	of, ok := sel.X.(*ast.Ident)
+	return ok && of.Name == pkg
 }
 
 func TestEachPackageHasOneComment(t *testing.T) {
