@@ -86,6 +86,7 @@ type Engine struct {
 	member      string // our id in the group, as of the last assign
 	parts       map[part]*assignment
 	ghosts      map[laneRef]*ghost
+	spare       []*lane         // forgotten, to be used again
 	lost        map[part]string // data losses, for health
 	epoch       uint64
 	heldBytes   int64

@@ -50,29 +50,61 @@ type ghost struct{ waiting *lane }
 
 func (l *lane) ref() laneRef { return laneRef{part: l.a.part, key: l.key, offset: l.offset} }
 
-// lane returns the lane that a record belongs in.
-func (a *assignment) lane(r *kgo.Record) *lane {
+// laneOf returns the lane that a record belongs in.
+func (e *Engine) laneOf(a *assignment, r *kgo.Record) *lane {
 	switch {
 	case a.route.Ordering == ByPartition:
 		if a.main == nil {
-			a.main = &lane{a: a, offset: -1}
+			a.main = e.newLane(a, "", -1)
 		}
 		return a.main
 	case a.route.Ordering == ByKey && r.Key != nil:
 		l := a.keyed[string(r.Key)]
 		if l == nil {
-			l = &lane{a: a, key: string(r.Key), offset: -1}
+			l = e.newLane(a, string(r.Key), -1)
 			a.keyed[l.key] = l
 		}
 		return l
 	default:
-		return &lane{a: a, offset: r.Offset}
+		return e.newLane(a, "", r.Offset)
+	}
+}
+
+// A lane lives from its first record to its last, which is short where records are handled as fast as they come. So lanes that were
+// forgotten are used again, with the room of their queues: so many, of so many records, at the most.
+const (
+	maxSpareLanes = 4096
+	maxSpareQueue = 64
+)
+
+func (e *Engine) newLane(a *assignment, key string, offset int64) *lane {
+	n := len(e.spare)
+	if n == 0 {
+		return &lane{a: a, key: key, offset: offset}
+	}
+	l := e.spare[n-1]
+	e.spare = e.spare[:n-1]
+	l.a, l.key, l.offset = a, key, offset
+	return l
+}
+
+// forget lets go of a lane that is empty. Nobody but its assignment knows it.
+func (e *Engine) forget(l *lane) {
+	if l == l.a.main {
+		return
+	}
+	if l.a.keyed[l.key] == l {
+		delete(l.a.keyed, l.key)
+	}
+	if queue := l.queue; len(e.spare) < maxSpareLanes && cap(queue.items) <= maxSpareQueue {
+		*l = lane{queue: queue}
+		e.spare = append(e.spare, l)
 	}
 }
 
 // enqueue puts a record into its lane.
 func (e *Engine) enqueue(a *assignment, it item) {
-	l := a.lane(it.record)
+	l := e.laneOf(a, it.record)
 	l.queue.push(it)
 	if !l.busy {
 		e.makeReady(l)
@@ -92,9 +124,7 @@ func (e *Engine) makeReady(l *lane) {
 		return
 	}
 	if l.queue.len() == 0 {
-		if a.keyed[l.key] == l {
-			delete(a.keyed, l.key)
-		}
+		e.forget(l)
 		return
 	}
 	l.busy = true
@@ -179,6 +209,9 @@ func (it item) attempts() int {
 	}
 	return it.trouble.attempts
 }
+
+// waits tells whether the record may not be handled yet.
+func (it item) waits(now time.Time) bool { return it.trouble != nil && it.trouble.due.After(now) }
 
 func (it item) settled() bool { return it.trouble != nil && it.trouble.settled }
 func (it item) alone() bool   { return it.trouble != nil && it.trouble.alone }

@@ -132,7 +132,7 @@ func (e *Engine) takeBatch(a *assignment, r *run) {
 func (r *run) take(l *lane, n int) {
 	taken := 0
 	for _, it := range l.queue.peek() {
-		if taken == n || (taken > 0 && (it.alone() || it.due().After(r.started) || !r.a.mayHandle(it))) {
+		if taken == n || (taken > 0 && (it.alone() || it.waits(r.started) || !r.a.mayHandle(it))) {
 			break
 		}
 		r.items = append(r.items, it)

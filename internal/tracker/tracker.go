@@ -95,8 +95,15 @@ func (t *Tracker) Finish(offset int64) bool {
 		return true
 	}
 	taken := t.entries[t.head:]
-	i := sort.Search(len(taken), func(i int) bool { return taken[i].offset >= offset })
-	if i == len(taken) || taken[i].offset != offset || taken[i].done {
+	if len(taken) == 0 || offset < taken[0].offset {
+		return false
+	}
+	// Without gaps it lies as far behind the first as their offsets do, and with gaps before that.
+	i := int(min(offset-taken[0].offset, int64(len(taken)-1)))
+	if taken[i].offset != offset {
+		i = sort.Search(i, func(i int) bool { return taken[i].offset >= offset })
+	}
+	if taken[i].offset != offset || taken[i].done {
 		return false
 	}
 	taken[i].done = true
