@@ -36,7 +36,10 @@ func recordHandler[V any](app *App, r Route[V]) routeHandler {
 	}
 	if len(r.Policy.Middleware) == 0 {
 		return routeHandler{record: func(ctx context.Context, w *engine.Work, rec *kgo.Record, attempt int) engine.Outcome {
-			return outcome(handle(ctx, w, rec, attempt))
+			if err := handle(ctx, w, rec, attempt); err != nil {
+				return outcome(err)
+			}
+			return engine.Outcome{}
 		}}
 	}
 	base := func(ctx context.Context, d *Delivery) error {

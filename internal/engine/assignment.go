@@ -54,7 +54,7 @@ type assignment struct {
 	keyed  map[string]*lane // of ByKey; only lanes with something in them
 	ready  fifo[*lane]
 	listed bool // in the route's ready queue
-	runs   map[*run]struct{}
+	runs   []*run
 	parked map[*lane]struct{}
 
 	readyRecords int // on batch routes: in ready lanes
@@ -98,7 +98,6 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 		work:      Work{Topic: p.topic, Partition: p.partition},
 		committed: -1, logEnd: -1, logStart: -1,
 		keyed:  make(map[string]*lane),
-		runs:   make(map[*run]struct{}),
 		parked: make(map[*lane]struct{}),
 
 		problems: make(map[int64]string),
@@ -185,7 +184,7 @@ func (e *Engine) quiet(a *assignment, s state) {
 		a.batchTimer.Stop()
 	}
 	bytes, records := a.settlingBytes, a.settling // these two, and what runs, stay held
-	for r := range a.runs {
+	for _, r := range a.runs {
 		for _, it := range r.items[r.published:] {
 			bytes += size(it.record)
 			records++
@@ -210,7 +209,7 @@ func (e *Engine) close(a *assignment, cause error) {
 		e.log.Error("records that were committed first will not be handled", "topic", a.topic, "partition", a.partition,
 			"records", a.grant, "err", cause)
 	}
-	for r := range a.runs {
+	for _, r := range a.runs {
 		for _, l := range r.lanes {
 			e.ghosts[l.ref()] = &ghost{}
 		}

@@ -124,7 +124,7 @@ func (e *Engine) commitIn(d time.Duration) {
 // publishRuns takes in what the runs of an assignment are through with, so that one slow record does not hold up the commit
 // of those before it.
 func (e *Engine) publishRuns(a *assignment) {
-	for r := range a.runs {
+	for _, r := range a.runs {
 		if r.published < int(r.done.Load()) {
 			e.publish(r)
 			if d := a.route.CommitInterval; d > 0 { // there may be more before it ends

@@ -53,10 +53,10 @@ func (l *lane) ref() laneRef { return laneRef{part: l.a.part, key: l.key, offset
 // laneOf returns the lane that a record belongs in.
 func (e *Engine) laneOf(a *assignment, r *kgo.Record) *lane {
 	switch {
+	case a.main != nil:
+		return a.main
 	case a.route.Ordering == ByPartition:
-		if a.main == nil {
-			a.main = e.newLane(a, "", -1)
-		}
+		a.main = e.newLane(a, "", -1)
 		return a.main
 	case a.route.Ordering == ByKey && r.Key != nil:
 		l := a.keyed[string(r.Key)]

@@ -170,7 +170,7 @@ func (e *Engine) overran(as []*assignment, timeout time.Duration) error {
 		if a.state == finishing && a.grant > 0 {
 			names = append(names, fmt.Sprintf("%s[%d]: %d records that were committed first", a.topic, a.partition, a.grant))
 		}
-		for r := range a.runs {
+		for _, r := range a.runs {
 			first := r.items[0].record.Offset
 			info.Offsets = append(info.Offsets, first)
 			names = append(names, fmt.Sprintf("%s[%d]@%d", a.topic, a.partition, first))

@@ -89,7 +89,7 @@ func (e *Engine) lookAt(a *assignment, now time.Time) PartitionSnapshot {
 		p.Ahead = a.tracker.FinishedAhead()
 		p.OldestAge = a.ages.of(p.Frontier, now)
 	}
-	for r := range a.runs {
+	for _, r := range a.runs {
 		p.Running += len(r.items) - r.published
 	}
 	p.Queued = max(0, a.heldRecords-p.Running)

@@ -19,6 +19,7 @@ type run struct {
 	lanes   []*lane
 	counts  []int // items a lane
 	items   []item
+	at      int           // its place among the assignment's runs
 	waiting []*kgo.Record // of a batch by partition: what comes behind it
 	started time.Time
 
@@ -41,19 +42,23 @@ func (e *Engine) workLoop(rt *Route) {
 		}
 	}()
 	r := new(run)
-	for e.next(rt, r) {
+	for more := e.first(rt, r); more; {
 		if rt.HandleBatch != nil {
-			e.runBatch(rt, r)
+			more = e.runBatch(rt, r)
 		} else {
-			e.runRecords(rt, r)
+			more = e.runRecords(rt, r)
 		}
 	}
 }
 
-// next fills r with the next run of a route; false when nothing is ready.
-func (e *Engine) next(rt *Route, r *run) bool {
+func (e *Engine) first(rt *Route, r *run) bool {
 	e.mu.Lock()
 	defer e.unlock()
+	return e.next(rt, r)
+}
+
+// next fills r with the next run of a route; false when nothing is ready. Under mu: a worker lets go of it only once between two runs.
+func (e *Engine) next(rt *Route, r *run) bool {
 	for rt.ready.len() > 0 {
 		a := rt.ready.pop()
 		a.listed = false
@@ -83,7 +88,8 @@ func (e *Engine) next(rt *Route, r *run) bool {
 			e.commitSoon()
 		}
 		r.work = e.workOf(r)
-		a.runs[r] = struct{}{}
+		r.at = len(a.runs)
+		a.runs = append(a.runs, r)
 		return true
 	}
 	return false
@@ -149,11 +155,20 @@ func (r *run) take(l *lane, n int) {
 var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit, as t.FailNow does)")
 
 // runRecords hands the run's records to the handler, one after the other, until one does not succeed.
-func (e *Engine) runRecords(rt *Route, r *run) {
+// It fills r with the next run; false when nothing is ready.
+func (e *Engine) runRecords(rt *Route, r *run) (more bool) {
 	out := Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}
-	skipped := 0
-	defer func() { e.recordsDone(r, out, skipped) }()
+	skipped, alive := 0, false
+	defer func() {
+		took := time.Since(r.started)
+		e.mu.Lock()
+		defer e.unlock()
+		e.recordsDone(r, took, out, skipped)
+		more = alive && e.next(rt, r)
+	}()
 	out, skipped = e.handleRecords(rt, r)
+	alive = true
+	return more
 }
 
 // handleRecords returns the outcome of the first record that did not succeed. How many did is in r.done.
@@ -177,10 +192,7 @@ func (e *Engine) handleRecords(rt *Route, r *run) (out Outcome, skipped int) {
 	return out, skipped
 }
 
-func (e *Engine) recordsDone(r *run, out Outcome, skipped int) {
-	took := time.Since(r.started)
-	e.mu.Lock()
-	defer e.unlock()
+func (e *Engine) recordsDone(r *run, took time.Duration, out Outcome, skipped int) {
 	if !e.ended(r) {
 		return
 	}
@@ -204,7 +216,8 @@ func (e *Engine) recordsDone(r *run, out Outcome, skipped int) {
 }
 
 // runBatch hands the run's records to the batch handler.
-func (e *Engine) runBatch(rt *Route, r *run) {
+// It fills r with the next run; false when nothing is ready.
+func (e *Engine) runBatch(rt *Route, r *run) (more bool) {
 	last := r.items[len(r.items)-1].record
 	b := &Batch{Work: r.work, Next: last.Offset + 1, NextEpoch: last.LeaderEpoch, Waiting: r.waiting}
 	for _, it := range r.items {
@@ -214,14 +227,20 @@ func (e *Engine) runBatch(rt *Route, r *run) {
 		}
 	}
 	out := BatchOutcome{All: Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}}
-	defer func() { e.batchDone(r, len(b.Records), out) }()
+	alive := false
+	defer func() {
+		took := time.Since(r.started)
+		e.mu.Lock()
+		defer e.unlock()
+		e.batchDone(r, took, len(b.Records), out)
+		more = alive && e.next(rt, r)
+	}()
 	out = rt.HandleBatch(r.a.ctx, b)
+	alive = true
+	return more
 }
 
-func (e *Engine) batchDone(r *run, records int, out BatchOutcome) {
-	took := time.Since(r.started)
-	e.mu.Lock()
-	defer e.unlock()
+func (e *Engine) batchDone(r *run, took time.Duration, records int, out BatchOutcome) {
 	if !e.ended(r) {
 		return
 	}
@@ -282,7 +301,10 @@ func (r *run) over() {
 // ended takes a run off its assignment; false when the assignment was closed meanwhile, so that nothing of it counts.
 func (e *Engine) ended(r *run) bool {
 	a := r.a
-	delete(a.runs, r)
+	last := len(a.runs) - 1
+	a.runs[r.at] = a.runs[last]
+	a.runs[r.at].at = r.at
+	a.runs[last], a.runs = nil, a.runs[:last]
 	if h := r.handing; h != nil {
 		h.over = true
 	}
