@@ -172,6 +172,21 @@ func TestDeliverKeepsTheOrderOfLanes(t *testing.T) {
 	}
 }
 
+func TestDeliverTriesAgainWhatIsDueFirst(t *testing.T) {
+	var calls []string
+	sluicetest.Deliver(t, texts(sluice.Policy{Ordering: sluice.Unordered}, func(text string, attempt int) error {
+		calls = append(calls, fmt.Sprint(text, attempt))
+		wait, err := time.ParseDuration(text)
+		if err != nil || attempt == 2 {
+			return err
+		}
+		return sluice.RetryAfter(errBroken, wait)
+	}), value("3h"), value("1h"), value("2h"))
+	if want := []string{"3h1", "1h1", "2h1", "1h2", "2h2", "3h2"}; !slices.Equal(calls, want) {
+		t.Errorf("calls %v, want %v", calls, want)
+	}
+}
+
 func TestDeliverRunsMiddlewareAndDecoder(t *testing.T) {
 	var groups []string
 	route := sluice.Route[string]{
@@ -264,6 +279,22 @@ func TestDeliverLeavesNothingBehind(t *testing.T) {
 		wantKinds(t, sluicetest.Deliver(t, route, value("1"), value("2"), value("3")),
 			sluicetest.Finished, sluicetest.Finished, sluicetest.Finished)
 	}
+	batch := sluice.BatchRoute[string]{
+		Topics: []string{"orders"}, MaxSize: 1,
+		Handle: func(context.Context, sluice.Batch[string]) error {
+			for range 1000 { // room for one that decodes ahead
+				runtime.Gosched()
+			}
+			return nil
+		},
+		Decode: func(r *kgo.Record) (string, error) {
+			if n := runtime.NumGoroutine(); n > before {
+				t.Errorf("%d goroutines while it decodes, %d before", n, before)
+			}
+			return string(r.Value), nil
+		},
+	}
+	wantKinds(t, sluicetest.DeliverBatch(t, batch, value("1"), value("2")), sluicetest.Finished, sluicetest.Finished)
 	if n := runtime.NumGoroutine(); n > before {
 		t.Errorf("%d goroutines, %d before", n, before)
 	}

@@ -64,17 +64,7 @@ func charge(ctx context.Context, topic, dead, group string, count int64) error {
 		Timeout:   5 * time.Second,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64}, // one for each worker
 	}
-	err = sluice.Add(app, sluice.Route[Order]{
-		Topics: []string{topic}, Decode: sluice.JSON[Order],
-		Handle: func(ctx context.Context, m sluice.Message[Order]) error { return call(ctx, client, service.url, m) },
-		Policy: sluice.Policy{
-			Ordering:  sluice.ByKey,
-			Workers:   64,
-			Retry:     sluice.Retry{MaxAttempts: 5, Backoff: 50 * time.Millisecond},
-			OnFailure: sluice.DeadLetter{Topic: dead},
-		},
-	})
-	if err != nil {
+	if err := sluice.Add(app, charging(topic, dead, client, service.url)); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -92,6 +82,20 @@ func charge(ctx context.Context, topic, dead, group string, count int64) error {
 		s.Finished, time.Since(began).Seconds(), service.charged.Load(), s.DeadLettered, s.Failed)
 	fmt.Printf("up to %d calls at once, %d out of order\n", service.most.Load(), service.disorder.Load())
 	return err
+}
+
+// charging is the route; main_test.go tests it without a broker.
+func charging(topic, dead string, client *http.Client, url string) sluice.Route[Order] {
+	return sluice.Route[Order]{
+		Topics: []string{topic}, Decode: sluice.JSON[Order],
+		Handle: func(ctx context.Context, m sluice.Message[Order]) error { return call(ctx, client, url, m) },
+		Policy: sluice.Policy{
+			Ordering:  sluice.ByKey,
+			Workers:   64,
+			Retry:     sluice.Retry{MaxAttempts: 5, Backoff: 50 * time.Millisecond},
+			OnFailure: sluice.DeadLetter{Topic: dead},
+		},
+	}
 }
 
 // call charges one order. The order's ID lets the service see a call that comes again.
