@@ -240,27 +240,34 @@ func TestFaultsDoNotStopAnApp(t *testing.T) {
 }
 
 func TestFaultKickedMemberComesBackAsAnother(t *testing.T) {
-	sluicetest.Bubble(t, orders, func(t *testing.T, c *sluicetest.Cluster) {
-		var assigned atomic.Int64
-		cfg := c.Config("g")
-		cfg.Events.Assigned = func(sluice.AssignedInfo) { assigned.Add(1) }
-		app, err := sluice.New(cfg)
-		if err == nil {
-			err = sluice.Add(app, texts(sluice.Policy{}, func(string, int) error { return nil }))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.CreateTopic("refunds", 1)
-		c.Run(app)
-		c.WaitStable("g", 1)
-		c.KickMember("g", "sluice")
-		c.WaitStable("g", 0)
-		c.WaitStable("g", 1)
-		c.WaitFor("two partitions, assigned twice", func() (string, bool) {
-			return fmt.Sprint(assigned.Load()), assigned.Load() == 4
+	for _, protocol := range []sluice.GroupProtocol{sluice.ClassicProtocol, sluice.ConsumerProtocol} {
+		sluicetest.Bubble(t, orders, func(t *testing.T, c *sluicetest.Cluster) {
+			var assigned atomic.Int64
+			cfg := c.Config("g")
+			cfg.GroupProtocol = protocol
+			cfg.Events.Assigned = func(sluice.AssignedInfo) { assigned.Add(1) }
+			app, err := sluice.New(cfg)
+			if err == nil {
+				err = sluice.Add(app, texts(sluice.Policy{}, func(string, int) error { return nil }))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.CreateTopic("refunds", 1)
+			c.Run(app)
+			all := func(n int64) {
+				t.Helper()
+				c.WaitFor(fmt.Sprintf("%d assignments, by the protocol %s", n, protocol), func() (string, bool) {
+					return fmt.Sprint(assigned.Load()), assigned.Load() == n
+				})
+			}
+			all(2)
+			c.KickMember("g", "sluice")
+			c.WaitStable("g", 0)
+			c.WaitStable("g", 1)
+			all(4)
 		})
-	})
+	}
 }
 
 func TestFaultSlowAnswersTakeTheirTime(t *testing.T) {
