@@ -208,6 +208,7 @@ func (a *App) deadLetterTopics() []string {
 func (a *App) engineConfig() engine.Config {
 	c := engine.Config{
 		Options:         a.cfg.clientOptions(),
+		CommitMetadata:  max(0, a.cfg.CommitMetadata),
 		CommitTimeout:   a.cfg.CommitTimeout,
 		Consumer:        a.cfg.GroupProtocol == ConsumerProtocol,
 		DrainTimeout:    a.cfg.DrainTimeout,

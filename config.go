@@ -30,6 +30,12 @@ type Config struct {
 	// engine owns (group, topics, offsets, callbacks, isolation) are refused by name.
 	ClientOptions []kgo.Opt
 
+	// CommitMetadata bounds, in characters, what a partition's commit says of records that are finished above its offset, so that
+	// they do not run again after a crash. Over it, the first of them are said. Brokers take 4,096 (offset.metadata.max.bytes); where
+	// one takes less, less is sent. Zero: 4,096. -1: nothing is said, and nothing is read. Routes that commit before they handle,
+	// and those with Offsets, never use it.
+	CommitMetadata int
+
 	// CommitTimeout bounds one commit. Zero: 10 s, which is also the most.
 	CommitTimeout time.Duration
 

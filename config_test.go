@@ -202,7 +202,7 @@ func TestConfigDefaults(t *testing.T) {
 	}
 	want := sluice.Config{
 		Brokers: []string{"localhost:9092"}, Group: "g", Assignors: []sluice.Assignor{sluice.CooperativeSticky}, ClientID: "sluice",
-		CommitTimeout: 10 * time.Second, DrainTimeout: 20 * time.Second,
+		CommitMetadata: 4096, CommitTimeout: 10 * time.Second, DrainTimeout: 20 * time.Second,
 		Fetch:             sluice.Fetch{MaxBytes: 50 << 20, MaxPartitionBytes: 1 << 20, MaxWait: 500 * time.Millisecond, MinBytes: 1},
 		GroupProtocol:     sluice.ClassicProtocol,
 		HeartbeatInterval: 3 * time.Second, Logger: slog.Default(), MaxBufferedBytes: 256 << 20, MaxBufferedRecords: 500_000,
@@ -220,7 +220,7 @@ func TestConfigDefaults(t *testing.T) {
 func TestWhatIsGivenIsNotChanged(t *testing.T) {
 	own := sluice.Config{
 		Brokers: []string{"b:1"}, Group: "g", Assignors: []sluice.Assignor{sluice.Range, sluice.Sticky}, ClientID: "me",
-		CommitTimeout: time.Second, DrainTimeout: 2 * time.Second,
+		CommitMetadata: 64, CommitTimeout: time.Second, DrainTimeout: 2 * time.Second,
 		Fetch:             sluice.Fetch{MaxBytes: 7, MaxPartitionBytes: 6, MaxWait: time.Second, MinBytes: 5},
 		HeartbeatInterval: time.Second, InstanceID: "i", Logger: slog.New(slog.DiscardHandler), MaxBufferedBytes: 3, MaxBufferedRecords: 4,
 		Network: sluice.Network{

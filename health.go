@@ -18,6 +18,7 @@ type Health struct {
 type Stats struct {
 	Polled        int64 `json:"polled"`   // records handed over
 	Finished      int64 `json:"finished"` // records finished, in whatever way
+	Restored      int64 `json:"restored"` // records that the group's commit said are finished: they were not handed over again
 	Failed        int64 `json:"failed"`   // attempts that failed
 	DeadLettered  int64 `json:"dead_lettered"`
 	Dropped       int64 `json:"dropped"`

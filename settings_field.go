@@ -8,6 +8,14 @@ import (
 // fieldSettings are numbers of ours that Kafka has no property for.
 var fieldSettings = []setting{
 	{
+		field: "CommitMetadata", of: consumer, kind: aCount,
+		number: &number{
+			at: func(c *Config) any { return &c.CommitMetadata }, unset: 4096, low: 64, high: math.MaxInt16, off: true,
+			why: "these are characters, and Kafka's protocol carries no more; a broker takes as many as its offset.metadata.max.bytes says",
+		},
+		note: "characters in the metadata of a partition's commit",
+	},
+	{
 		field: "CommitTimeout", of: consumer, kind: milliseconds,
 		number: &number{
 			at:    func(c *Config) any { return &c.CommitTimeout },

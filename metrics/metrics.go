@@ -105,6 +105,10 @@ var (
 			desc("records_dropped_total", "Failed records that were dropped, as their policy says."),
 			func(s sluice.Stats) float64 { return float64(s.Dropped) },
 		},
+		{
+			desc("records_restored_total", "Records that were polled and not handled, as the group's commit said that they are finished."),
+			func(s sluice.Stats) float64 { return float64(s.Restored) },
+		},
 		{desc("records_skipped_total", "Records that their handler skipped."), func(s sluice.Stats) float64 { return float64(s.Skipped) }},
 		{desc("commits_total", "Commits that the broker acknowledged."), func(s sluice.Stats) float64 { return float64(s.Commits) }},
 		{

@@ -34,11 +34,12 @@ const recordOverhead = 200
 // assignment is one partition, from one assign to its end. All of it is guarded by Engine.mu, save what says otherwise.
 type assignment struct {
 	part
-	epoch  uint64
-	member string // our member id when it was opened: under another, the partition was somebody else's meanwhile
-	route  *Route
-	work   Work // not changed once the assignment is open
-	state  state
+	epoch   uint64
+	member  string // our member id when it was opened: under another, the partition was somebody else's meanwhile
+	route   *Route
+	work    Work // not changed once the assignment is open
+	carries bool // its commits say what is finished above the frontier
+	state   state
 
 	ctx    context.Context // of its handlers
 	cancel context.CancelCauseFunc
@@ -46,6 +47,9 @@ type assignment struct {
 
 	tracker   *tracker.Tracker // nil while starting
 	committed int64            // as the broker acknowledged it; -1 none
+	metadata  string           // that it acknowledged with it
+	changes   uint64           // of what was ahead then, by the tracker
+	unsure    bool             // another commit is under way, or nobody knows whether it arrived
 	begin     int64            // where it was opened
 	logStart  int64
 	logEnd    int64 // as of the last fetch; -1 unknown
@@ -73,7 +77,6 @@ type assignment struct {
 	granted int64 // CommitFirst: records below it may be handled, as they are committed
 	grant   int   // of them, those that are not finished
 	asked   bool  // a commit of more is under way
-	unsure  bool  // nobody knows whether the last one arrived
 
 	handed map[int64]handed // CommitManually: handled, and waiting for Finish
 
@@ -94,7 +97,7 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 	}
 	e.epoch++
 	a := &assignment{
-		part: p, epoch: e.epoch, member: e.member, route: route,
+		part: p, epoch: e.epoch, member: e.member, route: route, carries: e.carries(route),
 		work:      Work{Topic: p.topic, Partition: p.partition},
 		committed: -1, logEnd: -1, logStart: -1,
 		keyed:  make(map[string]*lane),
@@ -119,12 +122,13 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 }
 
 // start makes an assignment's position known.
-func (a *assignment) start(next int64, epoch int32, committed int64, token any) {
-	a.tracker = tracker.New(next, epoch)
-	a.committed = committed
-	a.begin, a.granted = next, next
+func (a *assignment) start(pos position) {
+	a.tracker = tracker.New(pos.next, pos.epoch)
+	a.tracker.Restore(pos.ahead)
+	a.committed, a.metadata = pos.committed, pos.metadata
+	a.begin, a.granted = pos.next, pos.next
 	delete(a.problems, claimProblem)
-	a.work.Token = token
+	a.work.Token, a.work.TopicID = pos.token, pos.topicID
 	if a.state == starting {
 		a.state = open
 	}
@@ -156,10 +160,16 @@ func (a *assignment) frontier() (int64, int32) {
 	return a.tracker.Frontier()
 }
 
-// dirty tells whether there is something to commit.
-func (a *assignment) dirty() bool {
+// moved tells whether there is another offset to commit.
+func (a *assignment) moved() bool {
 	s := a.snapshot()
 	return a.works() && s.offset >= 0 && (s.offset != a.committed || a.unsure)
+}
+
+// dirty tells whether there is something to commit: another offset, or more above it. Only the broker's answer to a commit of that
+// very pair makes it clean.
+func (a *assignment) dirty() bool {
+	return a.moved() || a.works() && a.carries && a.tracker != nil && a.tracker.Changes() != a.changes
 }
 
 // idle tells whether a drain is over.

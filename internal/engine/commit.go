@@ -17,6 +17,8 @@ type snapshot struct {
 	epoch    int32
 	grant    int // CommitFirst: records that may be handled once it is acknowledged
 	finishes uint64
+	metadata string // what is finished above the offset; filled in when it is sent
+	changes  uint64 // of that, by the tracker
 }
 
 // snapshot is what may be committed now: the frontier, or, where the commit comes first, the end of the records that are to
@@ -24,7 +26,11 @@ type snapshot struct {
 func (a *assignment) snapshot() snapshot {
 	s := snapshot{finishes: a.finishes}
 	s.offset, s.epoch = a.frontier()
-	if a.tracker == nil || !a.route.CommitFirst {
+	switch {
+	case a.tracker == nil:
+		return s
+	case !a.route.CommitFirst:
+		s.changes = a.tracker.Changes()
 		return s
 	}
 	s.offset, s.epoch = a.granted, -1
@@ -62,7 +68,7 @@ func (e *Engine) commitLoop(ctx context.Context) {
 				return a.dirty()
 			case r.CommitManually:
 				f, _ := a.frontier()
-				return a.dirty() && f == a.begin // where it started
+				return a.moved() && f == a.begin // where it started
 			default:
 				return a.dirty() || len(a.awaiting) > 0
 			}
@@ -144,8 +150,7 @@ func (e *Engine) assignments(ok func(*assignment) bool) []*assignment {
 	return as
 }
 
-// commit commits the frontiers of some assignments, one request at a time. What is sent is read when it is sent, after every
-// wait of the client, and only for assignments that are not closed by then: an older frontier could rewind the next owner.
+// commit commits the frontiers of some assignments, one request at a time, with what is finished above them.
 func (e *Engine) commit(ctx context.Context, as []*assignment) error {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.CommitTimeout)
 	defer cancel()
@@ -159,7 +164,16 @@ func (e *Engine) commit(ctx context.Context, as []*assignment) error {
 	if f := e.cfg.BeforeCommit; f != nil {
 		f()
 	}
+	for {
+		if err := e.send(ctx, as); !errors.Is(err, errMetadata) {
+			return err
+		}
+	}
+}
 
+// send makes one request. What is sent is read when it is sent, after every wait of the client, and only for assignments that are
+// not closed by then: an older frontier could rewind the next owner. Offset and metadata are of one moment.
+func (e *Engine) send(ctx context.Context, as []*assignment) error {
 	ask := make(map[string]map[int32]kgo.EpochOffset)
 	mine := make(map[part]*assignment)
 	for _, a := range as {
@@ -174,27 +188,30 @@ func (e *Engine) commit(ctx context.Context, as []*assignment) error {
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
 		e.mu.Lock()
 		defer e.unlock()
-		topics := req.Topics[:0]
-		for _, t := range req.Topics {
+		keepPartitions(req, func(t *kmsg.OffsetCommitRequestTopic, p *kmsg.OffsetCommitRequestTopicPartition) bool {
 			names[t.TopicID] = t.Topic
-			ps := t.Partitions[:0]
-			for _, p := range t.Partitions {
-				a := mine[part{t.Topic, p.Partition}]
-				if a == nil || !a.works() || a.tracker == nil || a.member != req.MemberID {
-					continue
-				}
-				e.publishRuns(a)
-				s := a.snapshot()
-				p.Offset, p.LeaderEpoch, p.Metadata = s.offset, s.epoch, nil
-				sent[a] = s
-				a.asked = s.grant > 0
-				ps = append(ps, p)
+			a := mine[part{t.Topic, p.Partition}]
+			if a == nil || !a.works() || a.tracker == nil || a.member != req.MemberID {
+				return false
 			}
-			if t.Partitions = ps; len(ps) > 0 {
-				topics = append(topics, t)
+			e.publishRuns(a)
+			sent[a] = a.snapshot()
+			return true
+		})
+		e.encode(sent)
+		keepPartitions(req, func(t *kmsg.OffsetCommitRequestTopic, p *kmsg.OffsetCommitRequestTopicPartition) bool {
+			a := mine[part{t.Topic, p.Partition}]
+			s := sent[a]
+			if a.has(s) {
+				delete(sent, a)
+				return false
 			}
-		}
-		if req.Topics = topics; len(topics) == 0 {
+			p.Offset, p.LeaderEpoch, p.Metadata = s.offset, s.epoch, s.text()
+			a.asked = s.grant > 0
+			a.unsure = a.unsure || s.offset != a.committed || s.metadata != a.metadata // until it is acknowledged
+			return true
+		})
+		if len(req.Topics) == 0 {
 			return errNothingToCommit
 		}
 		return nil
@@ -219,7 +236,26 @@ func (e *Engine) commit(ctx context.Context, as []*assignment) error {
 	return e.committed(sent, mine, resp, err, time.Since(began))
 }
 
-var errNothingToCommit = errors.New("every partition of the commit is gone")
+var errNothingToCommit = errors.New("every partition of the commit is gone, or was committed like this already")
+
+// keepPartitions takes out of a request what keep does not want.
+func keepPartitions(
+	req *kmsg.OffsetCommitRequest, keep func(*kmsg.OffsetCommitRequestTopic, *kmsg.OffsetCommitRequestTopicPartition) bool,
+) {
+	topics := req.Topics[:0]
+	for _, t := range req.Topics {
+		ps := t.Partitions[:0]
+		for _, p := range t.Partitions {
+			if keep(&t, &p) {
+				ps = append(ps, p)
+			}
+		}
+		if t.Partitions = ps; len(ps) > 0 {
+			topics = append(topics, t)
+		}
+	}
+	req.Topics = topics
+}
 
 // committed takes in a commit's answer.
 func (e *Engine) committed(
@@ -228,8 +264,8 @@ func (e *Engine) committed(
 	e.mu.Lock()
 	defer e.unlock()
 	acked := make(map[string]map[int32]int64)
-	for a, s := range sent {
-		a.asked, a.unsure = false, a.unsure || s.grant > 0 // until it is acknowledged, below
+	for a := range sent {
+		a.asked = false
 	}
 	e.cond.Broadcast()
 	if err == nil {
@@ -264,6 +300,9 @@ func (e *Engine) committed(
 		}
 	}
 	if err != nil {
+		if e.lessMetadata(err, sent) {
+			return errMetadata
+		}
 		err = fmt.Errorf("commit: %w", err)
 		e.stats.CommitsFailed++
 		e.log.Warn("commit failed; it is tried again", "err", err)
@@ -276,7 +315,7 @@ func (e *Engine) committed(
 
 // acknowledged lets go on what waited for a commit.
 func (e *Engine) acknowledged(a *assignment, s snapshot) {
-	a.committed, a.unsure = s.offset, false
+	a.committed, a.metadata, a.changes, a.unsure = s.offset, s.metadata, s.changes, false
 	waiting := a.awaiting
 	a.awaiting = nil
 	if a.route.CommitFirst {

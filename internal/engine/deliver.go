@@ -66,7 +66,7 @@ func (e *Engine) give(records []*kgo.Record) {
 	}
 	for _, p := range order {
 		a := e.newAssignment(p, e.routes[p.topic])
-		a.start(parts[p][0].Offset, -1, -1, nil)
+		a.start(position{next: parts[p][0].Offset, epoch: -1, committed: -1})
 		e.takeRecords(a, parts[p])
 	}
 }

@@ -11,12 +11,14 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Config is what an engine needs. Package sluice fills in every default before.
 type Config struct {
 	Options []kgo.Opt // brokers, security, fetch sizes; the engine adds what it owns
 
+	CommitMetadata  int // characters of a commit that say what is finished above its offset; 0 none
 	CommitTimeout   time.Duration
 	Consumer        bool // the options ask for the protocol of KIP-848
 	DrainTimeout    time.Duration
@@ -98,6 +100,8 @@ type Engine struct {
 	stopping    bool
 	commitAfter time.Duration // the wait of the commit that is due; 0 none is
 	rewait      int           // commits that failed in a row
+	room        metadataRoom
+	fetched     []kmsg.OffsetFetchResponseGroupTopic // the group's commits, for the start that kgo asks for next
 
 	live       int // goroutines of spawn
 	groupError atomic.Pointer[string]
@@ -122,6 +126,7 @@ func New(cfg Config) (*Engine, error) {
 		swap:       make(chan struct{}, 1),
 		committing: make(chan struct{}, 1),
 		commitNow:  make(chan struct{}, 1),
+		room:       metadataRoom{partition: cfg.CommitMetadata, request: mostMetadata},
 		parts:      make(map[part]*assignment),
 		ghosts:     make(map[laneRef]*ghost),
 		lost:       make(map[part]string),
@@ -153,6 +158,7 @@ func New(cfg Config) (*Engine, error) {
 		kgo.OnPartitionsAssigned(e.onAssigned),
 		kgo.OnPartitionsRevoked(e.onRevoked),
 		kgo.OnPartitionsLost(e.onLost),
+		kgo.OnOffsetsFetched(e.onFetched),
 		kgo.AdjustFetchOffsetsFn(e.onStart),
 	})
 	if err := kgo.ValidateOpts(opts...); err != nil {

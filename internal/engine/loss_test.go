@@ -25,7 +25,7 @@ func TestInvariant1ACutAboveTheFrontierStepsOverNothing(t *testing.T) {
 			defer e.unlock()
 			a := e.newAssignment(part{"t", 0}, route)
 			route.active = route.Workers // nobody handles anything
-			a.start(0, -1, 0, nil)
+			a.start(position{next: 0, epoch: -1, committed: 0})
 			var records []*kgo.Record
 			for o := range int64(100) {
 				records = append(records, &kgo.Record{Topic: "t", Offset: o})

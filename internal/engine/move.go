@@ -63,7 +63,7 @@ func (e *Engine) reopen(a *assignment) {
 	e.spawn(func() {
 		ctx, cancel := e.whileMoving(a)
 		defer cancel()
-		var commit kgo.EpochOffset
+		var commit groupOffset
 		err := e.retry(ctx, "read the group's commit of "+a.part.String(), func() (err error) {
 			commit, err = e.groupCommit(ctx, a.part)
 			return err
@@ -77,23 +77,23 @@ func (e *Engine) reopen(a *assignment) {
 			return
 		}
 		e.mu.Lock()
-		a.committed = pos.committed
+		a.committed, a.metadata = pos.committed, pos.metadata
 		e.unlock()
 		e.moveTo(ctx, a, pos)
 	})
 }
 
 // groupCommit asks for the group's commit of a partition; offset -1 when there is none.
-func (e *Engine) groupCommit(ctx context.Context, p part) (kgo.EpochOffset, error) {
+func (e *Engine) groupCommit(ctx context.Context, p part) (groupOffset, error) {
 	commits, err := e.admin.FetchOffsetsForTopics(ctx, e.cfg.Group, p.topic)
 	if err != nil {
-		return kgo.EpochOffset{}, err
+		return groupOffset{}, err
 	}
 	c, ok := commits.Lookup(p.topic, p.partition)
 	if !ok {
-		return kgo.EpochOffset{Offset: -1, Epoch: -1}, nil
+		return groupOffset{EpochOffset: kgo.EpochOffset{Offset: -1, Epoch: -1}}, nil
 	}
-	return kgo.EpochOffset{Offset: c.At, Epoch: c.LeaderEpoch}, c.Err
+	return groupOffset{kgo.EpochOffset{Offset: c.At, Epoch: c.LeaderEpoch}, c.Metadata}, c.Err
 }
 
 // whileMoving is a context that ends when the assignment is closed, or the client is.
@@ -134,13 +134,22 @@ func (e *Engine) move(ctx context.Context, a *assignment, pos position) bool {
 		e.unlock()
 		return false
 	}
-	n := e.newAssignment(a.part, a.route)
-	n.work.TopicID = pos.topicID
-	n.start(pos.next, pos.epoch, a.committed, pos.token)
+	n := e.follow(a, pos)
 	e.commitDue(n.route, 0)
 	e.unlock()
 	e.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{a.topic: {a.partition: {Epoch: pos.epoch, Offset: pos.next}}})
 	return true
+}
+
+// follow opens a new epoch at pos, in the place of one whose commit is the group's still. What that one had ahead is not taken
+// over unless pos says so: it may be of records that are to be handled again, or that are not in the log any more. So a commit that
+// says it has to be replaced, even by one of the same offset.
+func (e *Engine) follow(a *assignment, pos position) *assignment {
+	n := e.newAssignment(a.part, a.route)
+	pos.committed, pos.metadata = a.committed, a.metadata
+	n.start(pos)
+	n.unsure = a.unsure || a.metadata != "" && pos.ahead.Empty()
+	return n
 }
 
 // outOfRange finds out what became of a position that the log does not have.
@@ -272,9 +281,7 @@ func (e *Engine) wentBack(a *assignment, first *kgo.Record) *assignment {
 		})
 		return nil
 	}
-	n := e.newAssignment(a.part, a.route)
-	n.work.TopicID = a.work.TopicID
-	n.start(first.Offset, -1, a.committed, nil)
+	n := e.follow(a, position{next: first.Offset, epoch: -1, topicID: a.work.TopicID})
 	n.logStart, n.logEnd = a.logStart, a.logEnd
 	return n
 }

@@ -101,10 +101,10 @@ type (
 
 // Stats is sluice.Stats.
 type Stats struct {
-	Polled, Finished, Failed, DeadLettered, Dropped, Skipped int64
-	Commits, CommitsFailed, Rebalances, DataLosses, Reclaims int64
-	CommitTime                                               time.Duration
-	BufferedBytes, Buffered                                  int64
+	Polled, Finished, Restored, Failed, DeadLettered, Dropped, Skipped int64
+	Commits, CommitsFailed, Rebalances, DataLosses, Reclaims           int64
+	CommitTime                                                         time.Duration
+	BufferedBytes, Buffered                                            int64
 }
 
 // Stats returns the counters as they stand.

@@ -34,7 +34,7 @@ func newPath(tb testing.TB, ordering Ordering) *path {
 	}
 	tb.Cleanup(e.cancelClient)
 	p := &path{e: e, a: e.newAssignment(part{"orders", 0}, route)}
-	p.a.start(0, -1, 0, nil)
+	p.a.start(position{next: 0, epoch: -1, committed: 0})
 	slab := make([]kgo.Record, poll)
 	for i := range slab {
 		slab[i] = kgo.Record{Topic: "orders", Key: binary.BigEndian.AppendUint64(nil, uint64(i%keys)), Value: make([]byte, 248)}

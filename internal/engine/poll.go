@@ -121,7 +121,7 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 			return
 		}
 	}
-	control := false
+	passed := false // some that nobody has to handle
 	var bytes int64
 	n, kept := 0, 0
 	for i, r := range records {
@@ -131,7 +131,13 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 		last := i == len(records)-1
 		if r.Attrs.IsControl() && (!last || !a.route.fenced()) {
 			a.tracker.Finish(r.Offset)
-			control = true
+			passed = true
+			continue
+		}
+		if a.tracker.Restored(r.Offset, r.LeaderEpoch) {
+			a.tracker.Finish(r.Offset)
+			e.stats.Restored++
+			passed = true
 			continue
 		}
 		bytes += size(r)
@@ -147,7 +153,7 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 	frontier, _ := a.frontier()
 	a.ages.add(a.tracker.Next(), frontier, time.Now())
 	e.hold(a, bytes, kept)
-	if control {
+	if passed {
 		e.commitDue(a.route, 0)
 	}
 	if !a.paused && (a.heldBytes > e.share()/2 || a.heldRecords > e.shareRecords()/2) {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice/internal/tracker"
 )
 
 // claimers bounds how many partitions are claimed at once.
@@ -18,6 +20,8 @@ type position struct {
 	next      int64
 	epoch     int32
 	committed int64
+	metadata  string        // of that commit
+	ahead     tracker.Ahead // what it says
 	topicID   [16]byte
 	token     any
 	refused   error
@@ -38,6 +42,7 @@ func (e *Engine) onStart(ctx context.Context, offsets map[string]map[int32]kgo.O
 	if err != nil {
 		return nil, err
 	}
+	metadata := e.takeMetadata(ids)
 
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -51,7 +56,8 @@ func (e *Engine) onStart(ctx context.Context, offsets map[string]map[int32]kgo.O
 					return
 				}
 				defer release(slots)
-				pos, err := e.begin(ctx, part{topic, p}, route, o.EpochOffset(), ids[topic], logs)
+				commit := groupOffset{o.EpochOffset(), metadata[part{topic, p}]}
+				pos, err := e.begin(ctx, part{topic, p}, route, commit, ids[topic], logs)
 				if err != nil {
 					return // the context's
 				}
@@ -69,16 +75,17 @@ func (e *Engine) onStart(ctx context.Context, offsets map[string]map[int32]kgo.O
 }
 
 // begin finds out where one partition begins.
-func (e *Engine) begin(ctx context.Context, p part, route *Route, commit kgo.EpochOffset, id [16]byte, logs *logBounds) (position, error) {
-	pos := position{next: commit.Offset, epoch: commit.Epoch, committed: commit.Offset, topicID: id}
+func (e *Engine) begin(ctx context.Context, p part, route *Route, commit groupOffset, id [16]byte, logs *logBounds) (position, error) {
+	pos := position{next: commit.Offset, epoch: commit.Epoch, committed: commit.Offset, metadata: commit.metadata, topicID: id}
 	if commit.Offset < 0 { // kgo's sentinel for "no commit", which is the start offset that New set
-		pos.committed, pos.epoch = -1, -1
+		pos.committed, pos.epoch, pos.metadata = -1, -1, ""
 	}
 	if route.fenced() {
 		err := e.claim(ctx, &pos, p, route, func(ctx context.Context) (int64, error) { return logs.start(ctx, p) })
 		return pos, err
 	}
 	if pos.committed >= 0 {
+		e.readAhead(&pos, p, route)
 		return pos, nil
 	}
 	err := e.retry(ctx, "find the start of "+p.String(), func() (err error) {
@@ -130,12 +137,12 @@ func (e *Engine) install(ctx context.Context, found map[part]position) (map[stri
 		if a == nil || (a.state != starting && a.state != leaving) {
 			a = e.newAssignment(p, e.routes[p.topic])
 		}
-		a.work.TopicID = pos.topicID
 		if pos.refused != nil {
+			a.work.TopicID = pos.topicID
 			e.halt(a, pos.committed, pos.refused)
 			continue
 		}
-		a.start(pos.next, pos.epoch, pos.committed, pos.token)
+		a.start(pos)
 		if starts[p.topic] == nil {
 			starts[p.topic] = make(map[int32]kgo.Offset)
 		}

@@ -120,7 +120,7 @@ func smallest(base int64, offsets []int64) int {
 
 // A member that restored a set, and crashed before it had taken all of it, hands all of it on: nothing finished is done again,
 // and nothing else is left out, over several crashes. Offsets that were compacted away meanwhile do not matter.
-func TestWhatWasNotTakenYetIsHandedOn(t *testing.T) {
+func TestInvariant9WhatWasNotTakenYetIsHandedOn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tr, base, end, finished := drawTracker(t)
 		done := make(map[int64]bool)
@@ -131,7 +131,7 @@ func TestWhatWasNotTakenYetIsHandedOn(t *testing.T) {
 		for range 4 {
 			ahead, err := tracker.Decode(tr.Encode(topicID, tracker.MaxCharacters), tracker.Base{Offset: base, TopicID: topicID})
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("invariant 9: the set does not belong to its frontier, %d: %v", base, err)
 			}
 			tr = tracker.New(base, -1)
 			tr.Restore(ahead)
@@ -159,7 +159,7 @@ func TestWhatWasNotTakenYetIsHandedOn(t *testing.T) {
 	})
 }
 
-func TestASetIsGoodForItsCommitOnly(t *testing.T) {
+func TestInvariant1ASetIsGoodForItsCommitOnly(t *testing.T) {
 	tr := tracker.New(10, 3)
 	for o := int64(10); o < 20; o++ {
 		tr.Take(o, 3)

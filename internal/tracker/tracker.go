@@ -16,6 +16,7 @@ package tracker
 
 import (
 	"fmt"
+	"math"
 	"sort"
 )
 
@@ -26,6 +27,7 @@ type Tracker struct {
 	next    int64 // one past the newest record taken
 	epoch   int32 // leader epoch of the record before the frontier
 	open    int   // entries that are not finished
+	ahead   int   // records above the frontier that are
 	changes uint64
 
 	restored *restored // what a commit said is finished, as far as it was not taken yet; nil for nothing
@@ -38,9 +40,9 @@ type restored struct {
 }
 
 type entry struct {
-	offset int64
-	epoch  int32
-	done   bool
+	offset   int64
+	epoch    int32
+	finished uint32 // records that are finished: this one, and those before it that it stands for; 0 while it is not
 }
 
 // New returns a tracker whose frontier is start. epoch is the leader epoch of the record before it, -1 when unknown.
@@ -74,7 +76,9 @@ func (t *Tracker) makeRoom() {
 	case t.open < len(taken)/3:
 		kept := t.entries[:0]
 		for i, it := range taken {
-			if !it.done || i == len(taken)-1 || !taken[i+1].done {
+			if it.finished > 0 && i < len(taken)-1 && taken[i+1].finished > 0 && it.finished < math.MaxUint32/2 {
+				taken[i+1].finished += it.finished
+			} else {
 				kept = append(kept, it)
 			}
 		}
@@ -89,7 +93,8 @@ func (t *Tracker) Skip(offset int64) { t.next = max(t.next, offset) }
 // finished already.
 func (t *Tracker) Finish(offset int64) bool {
 	if t.head < len(t.entries) && t.entries[t.head].offset == offset { // the common case: in order
-		t.entries[t.head].done = true
+		t.entries[t.head].finished = 1
+		t.ahead++
 		t.open--
 		t.advance()
 		return true
@@ -103,10 +108,11 @@ func (t *Tracker) Finish(offset int64) bool {
 	if taken[i].offset != offset {
 		i = sort.Search(i, func(i int) bool { return taken[i].offset >= offset })
 	}
-	if taken[i].offset != offset || taken[i].done {
+	if taken[i].offset != offset || taken[i].finished > 0 {
 		return false
 	}
-	taken[i].done = true
+	taken[i].finished = 1
+	t.ahead++
 	t.open--
 	t.changes++
 	return true
@@ -114,8 +120,9 @@ func (t *Tracker) Finish(offset int64) bool {
 
 // advance moves the head over finished entries; the first one left, if any, is unfinished.
 func (t *Tracker) advance() {
-	for t.head < len(t.entries) && t.entries[t.head].done {
+	for t.head < len(t.entries) && t.entries[t.head].finished > 0 {
 		t.epoch = t.entries[t.head].epoch
+		t.ahead -= int(t.entries[t.head].finished)
 		t.head++
 	}
 	if t.head == len(t.entries) {
@@ -139,7 +146,7 @@ func (t *Tracker) Reach(from int64, n int) (offset int64, epoch int32, found int
 	i := sort.Search(len(taken), func(i int) bool { return taken[i].offset >= from })
 	offset, epoch = from, -1
 	for ; i < len(taken); i++ {
-		if !taken[i].done {
+		if taken[i].finished == 0 {
 			if found == n {
 				return offset, epoch, found
 			}
@@ -177,7 +184,7 @@ func (t *Tracker) isRestored(offset int64, epoch int32) bool {
 }
 
 // HasAhead tells whether anything may be ahead. With nothing, Encode has nothing to do.
-func (t *Tracker) HasAhead() bool { return t.open < len(t.entries)-t.head || t.restored != nil }
+func (t *Tracker) HasAhead() bool { return t.ahead > 0 || t.restored != nil }
 
 // Changes grows whenever more is ahead of the same frontier.
 func (t *Tracker) Changes() uint64 { return t.changes }
@@ -201,7 +208,7 @@ func (t *Tracker) runs(yield func(first, last int64) bool) {
 	first, last := t.next, int64(-1) // the run at hand; none while last < first
 	for i, finished := 0, len(taken)-t.open; i < len(taken) && finished > 0; i++ {
 		switch it := taken[i]; {
-		case it.done:
+		case it.finished > 0:
 			last = it.offset
 			finished--
 		default:
@@ -239,7 +246,7 @@ func (t *Tracker) Next() int64 { return t.next }
 func (t *Tracker) Unfinished() int { return t.open }
 
 // FinishedAhead is how many taken records above the frontier are finished.
-func (t *Tracker) FinishedAhead() int { return len(t.entries) - t.head - t.open }
+func (t *Tracker) FinishedAhead() int { return t.ahead }
 
 func (t *Tracker) String() string {
 	frontier, _ := t.Frontier()

@@ -65,6 +65,15 @@ func check(t rapid.TB, tr *tracker.Tracker, m *model) {
 	if gotOffset != wantOffset || gotEpoch != wantEpoch {
 		t.Fatalf("frontier (%d, epoch %d), the model says (%d, epoch %d)", gotOffset, gotEpoch, wantOffset, wantEpoch)
 	}
+	ahead := 0
+	for o, done := range m.taken {
+		if done && o > wantOffset {
+			ahead++
+		}
+	}
+	if tr.FinishedAhead() != ahead {
+		t.Fatalf("%d are ahead, the model says %d", tr.FinishedAhead(), ahead)
+	}
 	if tr.Next() != m.next || tr.Unfinished() != m.unfinished() {
 		t.Fatalf("next %d, unfinished %d; the model says %d, %d", tr.Next(), tr.Unfinished(), m.next, m.unfinished())
 	}

@@ -71,6 +71,24 @@ func startKafka() (*KafkaServer, error) {
 	if brokers := os.Getenv("KAFKA_BROKERS"); brokers != "" {
 		return &KafkaServer{server: server{name: "Kafka"}, Brokers: brokers}, nil
 	}
+	return startKafkaWith("")
+}
+
+// KafkaWith returns a broker of the test's own, with lines of server.properties that differ from the defaults. It ends with the test.
+func KafkaWith(tb testing.TB, lines string) *KafkaServer {
+	tb.Helper()
+	k, err := startKafkaWith(lines)
+	switch {
+	case errors.Is(err, errMissing):
+		unavailable(tb, err)
+	case err != nil:
+		tb.Fatal(err)
+	}
+	tb.Cleanup(k.remove)
+	return k
+}
+
+func startKafkaWith(lines string) (*KafkaServer, error) {
 	k := &KafkaServer{}
 	var err error
 	k.server, err = startNode("Kafka", func(ctx context.Context, dir *dataDir) (plan, error) {
@@ -80,7 +98,7 @@ func startKafka() (*KafkaServer, error) {
 		}
 		k.Brokers = address(ports[0])
 		admin := listener{"PLAINTEXT", "PLAINTEXT", k.Brokers}
-		return plan{kafkaProperties(address(ports[1]), dir.file("data"), admin), k.Brokers}, nil
+		return plan{kafkaProperties(address(ports[1]), dir.file("data"), admin) + lines, k.Brokers}, nil
 	})
 	if err != nil {
 		return nil, err
