@@ -222,6 +222,7 @@ func TestWhatIsGivenIsNotChanged(t *testing.T) {
 		Brokers: []string{"b:1"}, Group: "g", Assignors: []sluice.Assignor{sluice.Range, sluice.Sticky}, ClientID: "me",
 		CommitMetadata: 64, CommitTimeout: time.Second, DrainTimeout: 2 * time.Second,
 		Fetch:             sluice.Fetch{MaxBytes: 7, MaxPartitionBytes: 6, MaxWait: time.Second, MinBytes: 5},
+		GroupProtocol:     sluice.ClassicProtocol,
 		HeartbeatInterval: time.Second, InstanceID: "i", Logger: slog.New(slog.DiscardHandler), MaxBufferedBytes: 3, MaxBufferedRecords: 4,
 		Network: sluice.Network{
 			DialTimeout: time.Second, IdleTimeout: 2 * time.Second, KeepAlive: -1, MetadataMaxAge: 3 * time.Second, ReceiveBufferBytes: 1,
