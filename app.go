@@ -127,10 +127,11 @@ var (
 
 // Causes of a handler's cancelled context, for context.Cause.
 var (
-	ErrLost    = engine.ErrLost
-	ErrMoved   = engine.ErrMoved
-	ErrRevoked = engine.ErrRevoked
-	ErrStopped = engine.ErrStopped
+	ErrHandlerTimeout = engine.ErrHandlerTimeout
+	ErrLost           = engine.ErrLost
+	ErrMoved          = engine.ErrMoved
+	ErrRevoked        = engine.ErrRevoked
+	ErrStopped        = engine.ErrStopped
 )
 
 // Abort is the second step of stopping, for the second signal: Run waits for nothing any more. It may be called at any
@@ -220,6 +221,7 @@ func (a *App) engineConfig() engine.Config {
 		MaxRecords:      a.cfg.MaxBufferedRecords,
 		Observer:        a.cfg.Events.observer(),
 		ReadUncommitted: a.cfg.ReadUncommitted,
+		StallAfter:      stallAfter(a.cfg),
 		SilenceLimit:    max(a.cfg.SessionTimeout, a.cfg.RebalanceTimeout),
 		Start:           engine.Start{Latest: a.cfg.Start.at == startLatest, Time: a.cfg.Start.time},
 	}
@@ -243,6 +245,7 @@ func (a *App) engineRoute(r addedRoute) *engine.Route {
 		CommitManually: r.policy.Commit.manual,
 		CommitInterval: r.policy.Commit.interval,
 		CommitRecords:  r.policy.Commit.records,
+		Timeout:        r.policy.Timeout,
 		MaxAttempts:    r.policy.Retry.MaxAttempts,
 		Backoff:        r.policy.Retry.delay,
 		MaxBackoff:     r.policy.Retry.MaxBackoff,
@@ -285,6 +288,11 @@ func (a *App) Stats() Stats {
 	return Stats(e.Stats())
 }
 
+// stallPatience is how long a partition that has something to do may do nothing of it, beyond two fetches that wait for more.
+const stallPatience = time.Minute
+
+func stallAfter(c Config) time.Duration { return stallPatience + 2*c.Fetch.MaxWait }
+
 // Health tells how the app does.
 func (a *App) Health() Health {
 	e := a.running()
@@ -299,6 +307,7 @@ func (a *App) Health() Health {
 	if !eh.Joined {
 		h.Problems = append(h.Problems, "not a member of the group "+a.cfg.Group+" yet")
 	}
+	h.Live = !eh.Stuck
 	h.Ready = len(h.Problems) == 0
 	return h
 }

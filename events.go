@@ -11,19 +11,21 @@ import (
 // Events is told what happens in an app. Fields may be nil. The funcs are called from the engine's goroutines, possibly
 // several at once and in no order across partitions; one that blocks holds up the work that it was told of.
 type Events struct {
-	Assigned     func(AssignedInfo)
-	Committed    func(CommittedInfo)
-	CommitFailed func(CommitFailedInfo)
-	DataLost     func(DataLostInfo)
-	DeadLettered func(FailedInfo)
-	DrainOverran func(DrainOverranInfo)
-	Dropped      func(FailedInfo)
-	Failed       func(FailedInfo) // an attempt failed; the record is tried again or handed to OnFailure
-	Halted       func(HaltedInfo)
-	Reclaimed    func(ReclaimedInfo)
-	Released     func(ReleasedInfo)
-	Run          func(RunInfo) // told once a run of up to 64 records, or once a batch
-	Skipped      func(SkippedInfo)
+	Assigned       func(AssignedInfo)
+	Committed      func(CommittedInfo)
+	CommitFailed   func(CommitFailedInfo)
+	DataLost       func(DataLostInfo)
+	DeadLettered   func(FailedInfo)
+	DrainOverran   func(DrainOverranInfo)
+	Dropped        func(FailedInfo)
+	Failed         func(FailedInfo) // an attempt failed; the record is tried again or handed to OnFailure
+	Halted         func(HaltedInfo)
+	HandlerOverran func(HandlerOverranInfo)
+	Reclaimed      func(ReclaimedInfo)
+	Released       func(ReleasedInfo)
+	Run            func(RunInfo) // told once a run of up to 64 records, or once a batch
+	Skipped        func(SkippedInfo)
+	Stalled        func(StalledInfo)
 }
 
 // AssignedInfo tells that a partition was taken up. Epoch grows with every assignment in this process.
@@ -80,6 +82,30 @@ type HaltedInfo struct {
 	Err       error
 }
 
+// HandlerOverranInfo tells of a handler that runs too long: longer than Policy.Timeout although its context has ended, or, without a
+// Timeout, for 5 minutes. It is told once a call. Nothing is done to the handler; health is red until it ends.
+type HandlerOverranInfo struct {
+	Topic     string
+	Partition int32
+	Offset    int64  // of the record at hand; of a batch, its first
+	Key       []byte // of that record
+	Records   int    // of the batch; 1 on a Route
+	Age       time.Duration
+	Timeout   time.Duration // Policy.Timeout; 0 none
+	Stack     string        // of the handler's goroutine, innermost call first, at most 8 KiB; or why it was not found
+}
+
+// StalledInfo tells of a partition that stands still: it has records to read or to handle, or a start to find, for a minute (beyond
+// twice Fetch.MaxWait) nothing came of it, and nothing else that is told explains it. Health is red until it goes on.
+type StalledInfo struct {
+	Topic     string
+	Partition int32
+	Frontier  int64 // the lowest unfinished offset; -1 when its start is not known
+	LogEnd    int64 // as last seen; -1 unknown
+	For       time.Duration
+	Reason    string // what is known, and what to do
+}
+
 // ReclaimedInfo tells that a sink with Offsets took a partition again, after somebody else's claim or a change in its
 // database.
 type ReclaimedInfo struct {
@@ -114,19 +140,21 @@ type DrainOverranInfo struct {
 // observer hands the engine the same funcs, for its own infos.
 func (e Events) observer() engine.Observer {
 	return engine.Observer{
-		Assigned:     adapt(e.Assigned, func(i engine.AssignedInfo) AssignedInfo { return AssignedInfo(i) }),
-		Committed:    adapt(e.Committed, func(i engine.CommittedInfo) CommittedInfo { return CommittedInfo(i) }),
-		CommitFailed: adapt(e.CommitFailed, func(i engine.CommitFailedInfo) CommitFailedInfo { return CommitFailedInfo(i) }),
-		DataLost:     adapt(e.DataLost, func(i engine.DataLostInfo) DataLostInfo { return DataLostInfo(i) }),
-		DeadLettered: adapt(e.DeadLettered, func(i engine.FailedInfo) FailedInfo { return FailedInfo(i) }),
-		DrainOverran: adapt(e.DrainOverran, func(i engine.DrainOverranInfo) DrainOverranInfo { return DrainOverranInfo(i) }),
-		Dropped:      adapt(e.Dropped, func(i engine.FailedInfo) FailedInfo { return FailedInfo(i) }),
-		Failed:       adapt(e.Failed, func(i engine.FailedInfo) FailedInfo { return FailedInfo(i) }),
-		Halted:       adapt(e.Halted, func(i engine.HaltedInfo) HaltedInfo { return HaltedInfo(i) }),
-		Reclaimed:    adapt(e.Reclaimed, func(i engine.ReclaimedInfo) ReclaimedInfo { return ReclaimedInfo(i) }),
-		Released:     adapt(e.Released, func(i engine.ReleasedInfo) ReleasedInfo { return ReleasedInfo(i) }),
-		Run:          adapt(e.Run, func(i engine.RunInfo) RunInfo { return RunInfo(i) }),
-		Skipped:      adapt(e.Skipped, func(i engine.SkippedInfo) SkippedInfo { return SkippedInfo(i) }),
+		Assigned:       adapt(e.Assigned, func(i engine.AssignedInfo) AssignedInfo { return AssignedInfo(i) }),
+		Committed:      adapt(e.Committed, func(i engine.CommittedInfo) CommittedInfo { return CommittedInfo(i) }),
+		CommitFailed:   adapt(e.CommitFailed, func(i engine.CommitFailedInfo) CommitFailedInfo { return CommitFailedInfo(i) }),
+		DataLost:       adapt(e.DataLost, func(i engine.DataLostInfo) DataLostInfo { return DataLostInfo(i) }),
+		DeadLettered:   adapt(e.DeadLettered, func(i engine.FailedInfo) FailedInfo { return FailedInfo(i) }),
+		DrainOverran:   adapt(e.DrainOverran, func(i engine.DrainOverranInfo) DrainOverranInfo { return DrainOverranInfo(i) }),
+		Dropped:        adapt(e.Dropped, func(i engine.FailedInfo) FailedInfo { return FailedInfo(i) }),
+		Failed:         adapt(e.Failed, func(i engine.FailedInfo) FailedInfo { return FailedInfo(i) }),
+		HandlerOverran: adapt(e.HandlerOverran, func(i engine.HandlerOverranInfo) HandlerOverranInfo { return HandlerOverranInfo(i) }),
+		Halted:         adapt(e.Halted, func(i engine.HaltedInfo) HaltedInfo { return HaltedInfo(i) }),
+		Reclaimed:      adapt(e.Reclaimed, func(i engine.ReclaimedInfo) ReclaimedInfo { return ReclaimedInfo(i) }),
+		Released:       adapt(e.Released, func(i engine.ReleasedInfo) ReleasedInfo { return ReleasedInfo(i) }),
+		Run:            adapt(e.Run, func(i engine.RunInfo) RunInfo { return RunInfo(i) }),
+		Skipped:        adapt(e.Skipped, func(i engine.SkippedInfo) SkippedInfo { return SkippedInfo(i) }),
+		Stalled:        adapt(e.Stalled, func(i engine.StalledInfo) StalledInfo { return StalledInfo(i) }),
 	}
 }
 

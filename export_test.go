@@ -52,3 +52,6 @@ func WithTopicID[V any](m Message[V], id [16]byte) Message[V] {
 	m.work = &engine.Work{TopicID: id}
 	return m
 }
+
+// KeyText is a key as health and logs name it.
+func KeyText(key []byte) string { return engine.KeyText(key) }

@@ -4,7 +4,7 @@ import "time"
 
 // Health tells whether an app does its work. It is short, for probes; [Snapshot] has the rest.
 type Health struct {
-	// Live is false only when the process cannot recover by itself.
+	// Live is false only when a restart is what mends it: a topic was deleted and made again while the app ran.
 	Live bool `json:"live"`
 	// Ready is true while the app is a member of its group and nothing is wrong.
 	Ready bool `json:"ready"`

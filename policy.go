@@ -54,6 +54,13 @@ type Policy struct {
 	// Retry says how often and how fast a failed record is tried again.
 	Retry Retry
 
+	// Timeout is the deadline of one call of the handler, middleware and decoding included, for a record or for a batch. When it
+	// passes, the handler's context ends with the cause ErrHandlerTimeout; what the handler then returns is its outcome, so that a
+	// context's error is an ordinary failure, which is retried. A handler that ignores its context is never stopped: it turns health
+	// red and is named with its record's key and its stack (Events.HandlerOverran). At least 1 ms. Zero: none; a handler that runs
+	// for 5 minutes is named then.
+	Timeout time.Duration
+
 	// Workers bounds the handlers of this route that run at once in this process, over all its partitions. Zero: 16; with
 	// ByPartition no more run than there are partitions.
 	Workers int
@@ -140,6 +147,7 @@ const (
 	defaultMaxBackoff = 30 * time.Second
 	defaultCommit     = time.Second
 	minCommitInterval = 10 * time.Millisecond
+	minTimeout        = time.Millisecond
 )
 
 // withDefaults fills in what is zero, and notes every mistake.
@@ -150,6 +158,10 @@ func (p Policy) withDefaults(bad *mistakes) Policy {
 	if p.Workers < 0 {
 		bad.add("Policy.Workers", strconv.Itoa(p.Workers), fmt.Sprintf(
 			"negative; give the number of handlers that may run at once, or 0 for %d", defaultWorkers))
+	}
+	if p.Timeout < 0 || p.Timeout > 0 && p.Timeout < minTimeout {
+		bad.add("Policy.Timeout", p.Timeout.String(), fmt.Sprintf(
+			"a handler's deadline is at least %v; give a time with its unit, as in 30*time.Second, or 0 for none", minTimeout))
 	}
 	p.Workers = cmp.Or(p.Workers, defaultWorkers)
 	p.Retry = p.Retry.withDefaults(bad)

@@ -22,6 +22,8 @@ type Snapshot struct {
 	Routes []RouteSnapshot `json:"routes"`
 	// Partitions are the partitions that are assigned now, sorted.
 	Partitions []PartitionSnapshot `json:"partitions"`
+	// Overruns are the handlers that run too long now, also those of partitions that are gone.
+	Overruns []Overrun `json:"overruns"`
 }
 
 // RouteSnapshot is one route.
@@ -59,10 +61,23 @@ type PartitionSnapshot struct {
 	LastErrorAt time.Time `json:"last_error_at,omitzero"`
 }
 
+// Overrun is a handler that runs too long.
+type Overrun struct {
+	Topic     string        `json:"topic"`
+	Partition int32         `json:"partition"`
+	Offset    int64         `json:"offset"`
+	Key       string        `json:"key"`     // quoted, and cut after 64 bytes; none where there is none
+	Records   int           `json:"records"` // of its batch; 1 on a Route
+	Age       time.Duration `json:"age"`     // it has run for so long at least; in nanoseconds in JSON
+	Timeout   time.Duration `json:"timeout"` // Policy.Timeout; 0 none
+	Stack     string        `json:"stack"`   // where it was when it was found
+}
+
 // Snapshot tells what the app holds and does. It costs little: with 1,000 partitions about a millisecond, however many records are held.
 func (a *App) Snapshot() Snapshot {
 	s := Snapshot{
 		Time: time.Now(), Group: a.cfg.Group, Generation: -1, Routes: []RouteSnapshot{}, Partitions: []PartitionSnapshot{},
+		Overruns: []Overrun{},
 	}
 	e := a.running()
 	if e == nil {
@@ -76,6 +91,12 @@ func (a *App) Snapshot() Snapshot {
 	}
 	for _, p := range from.Partitions {
 		s.Partitions = append(s.Partitions, PartitionSnapshot(p))
+	}
+	for _, o := range from.Overruns {
+		s.Overruns = append(s.Overruns, Overrun{
+			Topic: o.Topic, Partition: o.Partition, Offset: o.Offset, Key: engine.KeyText(o.Key), Records: o.Records, Age: o.Age,
+			Timeout: o.Timeout, Stack: o.Stack,
+		})
 	}
 	return s
 }

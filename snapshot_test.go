@@ -110,6 +110,9 @@ func TestJSONOfASnapshot(t *testing.T) {
 			},
 			{Topic: "orders", Partition: 2},
 		},
+		Overruns: []sluice.Overrun{{
+			Topic: "orders", Partition: 1, Offset: 2, Key: `"k"`, Records: 3, Age: time.Minute, Timeout: time.Second, Stack: "main.handle main.go:1",
+		}},
 	}
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -119,7 +122,7 @@ func TestJSONOfASnapshot(t *testing.T) {
 	s = newApp(t).Snapshot()
 	s.Time = time.Time{}
 	text, err = json.Marshal(s)
-	if err != nil || string(text) != `{"time":"0001-01-01T00:00:00Z","group":"g","generation":-1,"buffer_full":false,"routes":[],"partitions":[]}` {
+	if err != nil || string(text) != `{"time":"0001-01-01T00:00:00Z","group":"g","generation":-1,"buffer_full":false,"routes":[],"partitions":[],"overruns":[]}` {
 		t.Fatalf("lists must not be null: %s, %v", text, err)
 	}
 }

@@ -88,6 +88,7 @@ type assignment struct {
 	lastError   string
 	lastErrorAt time.Time
 	ages        ages // of what was handed over
+	still       stillness
 }
 
 // newAssignment makes and installs an assignment, in place of the one that may be there.
@@ -114,6 +115,7 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 		a.stop.Store(true)
 	}
 	e.parts[p] = a
+	e.watchForStall(a, time.Now())
 	info := AssignedInfo{Topic: p.topic, Partition: p.partition, Epoch: a.epoch}
 	if f := e.cfg.Observer.Assigned; f != nil {
 		e.tell(func() { f(info) })
@@ -218,6 +220,9 @@ func (e *Engine) close(a *assignment, cause error) {
 	if a.grant > 0 {
 		e.log.Error("records that were committed first will not be handled", "topic", a.topic, "partition", a.partition,
 			"records", a.grant, "err", cause)
+	}
+	if len(a.runs) > 0 {
+		e.outlived[a] = struct{}{}
 	}
 	for _, r := range a.runs {
 		for _, l := range r.lanes {

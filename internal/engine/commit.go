@@ -293,6 +293,7 @@ func (e *Engine) committed(
 		}
 	}
 	e.stats.CommitTime += took
+	e.commitFails.note(err)
 	if len(acked) > 0 {
 		e.stats.Commits++
 		if f := e.cfg.Observer.Committed; f != nil {

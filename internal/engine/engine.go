@@ -31,12 +31,14 @@ type Config struct {
 	Observer        Observer
 	ReadUncommitted bool
 	Routes          []*Route
+	StallAfter      time.Duration // a partition with lag and no progress for so long stands still; 0 none does
 	SilenceLimit    time.Duration // of the group's coordinator, before health is red; 0 none
 	Start           Start
 
 	// Hooks of tests; nil otherwise.
 	AfterPoll    func() // between a poll and its hand-over
 	BeforeCommit func() // before a commit is asked for
+	Looked       func() // when the watchdog looks
 }
 
 // Start says where a partition begins that the group has no commit for.
@@ -109,6 +111,17 @@ type Engine struct {
 	protocol   atomic.Pointer[string] // that is in use, as seen on the wire
 	answered   atomic.Int64           // when the coordinator last answered: Unix nanoseconds
 	stats      Stats
+
+	watchAt      time.Time // when the watchdog looks next; zero: there is nothing to look at
+	watchTimer   *time.Timer
+	outlived     map[*assignment]struct{} // closed ones with a handler that still runs
+	standstill   standstill
+	topicTrouble map[string]topicTrouble
+	topicsSeen   atomic.Int64 // when topics were last looked at: Unix nanoseconds
+	topicsNow    chan struct{}
+	commitFails  failing
+	labels       context.Context // of Run: profiles show its labels on workers
+	lastBadge    int
 }
 
 type part struct {
@@ -130,10 +143,15 @@ func New(cfg Config) (*Engine, error) {
 		parts:      make(map[part]*assignment),
 		ghosts:     make(map[laneRef]*ghost),
 		lost:       make(map[part]string),
+		outlived:   make(map[*assignment]struct{}),
+
+		topicTrouble: make(map[string]topicTrouble),
+		topicsNow:    make(chan struct{}, 1),
 	}
 	e.cond.L = &e.mu
 	e.base = context.Background() //nolint:forbidigo // handlers and commits outlive the context that ends Run: that is the drain
 	e.clientCtx, e.cancelClient = context.WithCancel(e.base)
+	e.labels = e.base
 	topics := make([]string, 0, len(cfg.Routes))
 	for _, r := range cfg.Routes {
 		for _, t := range r.Topics {

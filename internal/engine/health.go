@@ -11,6 +11,7 @@ import (
 type Health struct {
 	Joined   bool
 	Protocol string
+	Stuck    bool // a restart mends it, and nothing else does
 	Problems []string
 }
 
@@ -31,6 +32,7 @@ func (e *Engine) Health() Health {
 		h.Joined = false
 		h.Problems = append(h.Problems, fmt.Sprintf("the group: its coordinator has not answered for %v", silent.Round(time.Second)))
 	}
+	now := time.Now()
 	e.mu.Lock()
 	defer e.unlock()
 	for _, a := range e.parts {
@@ -40,12 +42,58 @@ func (e *Engine) Health() Health {
 		if p := a.problemText(); p != "" {
 			h.Problems = append(h.Problems, a.part.String()+": "+p)
 		}
+		if p := a.stallText(now); p != "" {
+			h.Problems = append(h.Problems, p)
+		}
 	}
 	for p, what := range e.lost {
 		h.Problems = append(h.Problems, p.String()+": "+what)
 	}
+	for a := range e.working() {
+		for _, r := range a.runs {
+			if r.overruns() {
+				h.Problems = append(h.Problems, e.overrunText(r, now))
+			}
+		}
+	}
+	for topic, t := range e.topicTrouble {
+		h.Problems = append(h.Problems, topic+": "+t.text)
+		h.Stuck = h.Stuck || t.remade
+	}
+	if p := e.standstillText(now); p != "" {
+		h.Problems = append(h.Problems, p)
+	}
+	if p := e.commitFails.text(now); p != "" {
+		h.Problems = append(h.Problems, p)
+	}
 	slices.Sort(h.Problems)
 	return h
+}
+
+// failing is a trouble that is over with the first success.
+type failing struct {
+	since time.Time // zero: the last one succeeded
+	err   error
+}
+
+func (f *failing) note(err error) {
+	switch {
+	case err == nil:
+		*f = failing{}
+	case f.since.IsZero():
+		f.since = time.Now()
+	}
+	f.err = err
+}
+
+// commitPatience is how long commits may fail before health tells: a rebalance makes some fail.
+const commitPatience = 30 * time.Second
+
+func (f *failing) text(now time.Time) string {
+	if took := now.Sub(f.since); !f.since.IsZero() && took >= commitPatience {
+		return fmt.Sprintf("commits fail for %v: %v; a crash would run again what was finished since", took.Round(time.Second), f.err)
+	}
+	return ""
 }
 
 // problemSample is how many problems of a partition are looked at: in an outage every record that waits has one.

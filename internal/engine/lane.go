@@ -192,7 +192,8 @@ func (e *Engine) list(a *assignment) {
 func (e *Engine) hire(r *Route) {
 	if r.active < r.Workers {
 		r.active++
-		e.spawn(func() { e.workLoop(r) })
+		b := e.takeBadge(r)
+		e.spawn(func() { e.workLoop(r, b) })
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -15,7 +16,7 @@ func TestInvariant1ACutAboveTheFrontierStepsOverNothing(t *testing.T) {
 			route := &Route{Topics: []string{"t"}, Workers: 1, CommitFirst: first, Handle: func(context.Context, *Work, *kgo.Record, int) Outcome {
 				return Outcome{}
 			}}
-			e, err := New(Config{Group: "g", Routes: []*Route{route}, Logger: slog.New(slog.DiscardHandler), MaxBytes: 1 << 20, MaxRecords: 1000})
+			e, err := New(Config{Group: "g", Routes: []*Route{route}, Logger: slog.New(slog.DiscardHandler), MaxBytes: 1 << 20, MaxRecords: 1000, StallAfter: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -297,7 +297,7 @@ func (e *Engine) truncated(a *assignment, loss *kgo.ErrDataLoss) {
 func (e *Engine) tellLoss(a *assignment, at, resume, start, end int64) {
 	e.stats.DataLosses++
 	a.failed(errLoss(at, start, end).Error())
-	e.lost[a.part] = a.lastError
+	e.lost[a.part] = a.lastError + "; a restart takes this off the list"
 	e.log.Error("data lost: the position is not in the log", "topic", a.topic, "partition", a.partition,
 		"position", at, "log_start", start, "log_end", end, "resume", resume)
 	if f := e.cfg.Observer.DataLost; f != nil {
@@ -309,7 +309,8 @@ func (e *Engine) tellLoss(a *assignment, at, resume, start, end int64) {
 // errLoss says why a position is not in its log.
 func errLoss(at, start, end int64) error {
 	if at < start {
-		return fmt.Errorf("records %d to %d were lost to retention before they were read", at, start-1)
+		return fmt.Errorf("records %d to %d were lost to retention before they were read; raise the topic's retention.ms, or read faster",
+			at, start-1)
 	}
 	return fmt.Errorf("the position %d lies beyond the log's end, %d: an unclean election, or the topic was made again", at, end)
 }

@@ -8,19 +8,21 @@ import (
 
 // Observer is told what happens, never under a lock. Its fields may be nil. Package sluice has the same as Events.
 type Observer struct {
-	Assigned     func(AssignedInfo)
-	Committed    func(CommittedInfo)
-	CommitFailed func(CommitFailedInfo)
-	DataLost     func(DataLostInfo)
-	DeadLettered func(FailedInfo)
-	DrainOverran func(DrainOverranInfo)
-	Dropped      func(FailedInfo)
-	Failed       func(FailedInfo)
-	Halted       func(HaltedInfo)
-	Reclaimed    func(ReclaimedInfo)
-	Released     func(ReleasedInfo)
-	Run          func(RunInfo)
-	Skipped      func(SkippedInfo)
+	Assigned       func(AssignedInfo)
+	Committed      func(CommittedInfo)
+	CommitFailed   func(CommitFailedInfo)
+	DataLost       func(DataLostInfo)
+	DeadLettered   func(FailedInfo)
+	DrainOverran   func(DrainOverranInfo)
+	Dropped        func(FailedInfo)
+	Failed         func(FailedInfo)
+	Halted         func(HaltedInfo)
+	HandlerOverran func(HandlerOverranInfo)
+	Reclaimed      func(ReclaimedInfo)
+	Released       func(ReleasedInfo)
+	Run            func(RunInfo)
+	Skipped        func(SkippedInfo)
+	Stalled        func(StalledInfo)
 }
 
 // The infos are package sluice's, field by field, so that they convert.
@@ -90,6 +92,26 @@ type (
 	SkippedInfo struct {
 		Record *kgo.Record
 		Reason string
+	}
+	// HandlerOverranInfo is sluice.HandlerOverranInfo.
+	HandlerOverranInfo struct {
+		Topic     string
+		Partition int32
+		Offset    int64
+		Key       []byte
+		Records   int
+		Age       time.Duration
+		Timeout   time.Duration
+		Stack     string
+	}
+	// StalledInfo is sluice.StalledInfo.
+	StalledInfo struct {
+		Topic     string
+		Partition int32
+		Frontier  int64
+		LogEnd    int64
+		For       time.Duration
+		Reason    string
 	}
 	// DrainOverranInfo is sluice.DrainOverranInfo.
 	DrainOverranInfo struct {

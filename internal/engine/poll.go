@@ -173,6 +173,11 @@ func (e *Engine) fetchFailed(p part, err error) {
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
+	case a == nil && p.partition < 0 && p.topic != "": // all of the topic
+		if !kerr.IsRetriable(err) {
+			e.troubleTopic(p.topic, topicTrouble{text: e.explain(err, p.topic).Error()})
+		}
+		e.lookAtTopicsSoon() // which also finds out when it is over
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		if a != nil && a.takes() {
 			e.outOfRange(a)
@@ -180,6 +185,13 @@ func (e *Engine) fetchFailed(p part, err error) {
 	case p.topic == "": // the group's: OnGroupManageError has it
 		e.log.Warn("the group is in trouble; the client joins again", "err", err)
 	default:
+		if errors.Is(err, kerr.UnknownTopicID) {
+			e.lookAtTopicsSoon()
+		}
+		if large, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok && a != nil && a.state == open { // the client has given it up
+			e.halt(a, large.Offset, err)
+			return
+		}
 		err = e.explain(err, p.topic)
 		problem := "cannot be fetched: " + err.Error()
 		if a == nil || a.problems[fetchProblem] != problem {

@@ -28,7 +28,9 @@ func (h hooks) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
 	default:
 		return
 	}
-	h.e.answered.Store(time.Now().UnixNano())
+	now := time.Now()
+	h.e.answered.Store(now.UnixNano())
+	h.e.beat(now)
 }
 
 // protocolInUse is what the group is managed by; "" before the first join.

@@ -37,7 +37,8 @@ type Route struct {
 	CommitInterval time.Duration // 0: none
 	CommitRecords  int           // 0: none
 
-	MaxAttempts int // 0: no bound
+	Timeout     time.Duration // of one call of a handler; 0: none
+	MaxAttempts int           // 0: no bound
 	Backoff     func(failures int) time.Duration
 	MaxBackoff  time.Duration
 
@@ -53,6 +54,7 @@ type Route struct {
 
 	ready  fifo[*assignment] // that have lanes to run
 	active int               // workers
+	badges []badge           // that no worker wears
 	since  int               // records finished since the last commit was asked for
 }
 

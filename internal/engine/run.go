@@ -15,6 +15,7 @@ const leaveGrace = time.Second
 // that leaves sends no heartbeat; then it leaves. Abort, or the deadline, cancels the client's own context, because closing
 // it may otherwise wait for a rebalance. nil means a clean drain.
 func (e *Engine) Run(ctx context.Context) error {
+	e.labels = context.WithoutCancel(ctx)
 	if err := e.connect(); err != nil {
 		return err
 	}
@@ -22,6 +23,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	loops.Go(e.pollLoop)
 	commits, stopCommits := context.WithCancel(e.base)
 	loops.Go(func() { e.commitLoop(commits) })
+	loops.Go(func() { e.topicsLoop(commits) })
 
 	select {
 	case <-ctx.Done():

@@ -15,6 +15,7 @@ type Snapshot struct {
 	Full       bool
 	Routes     []RouteSnapshot
 	Partitions []PartitionSnapshot
+	Overruns   []HandlerOverranInfo
 }
 
 // RouteSnapshot is sluice.RouteSnapshot.
@@ -73,6 +74,13 @@ func (e *Engine) lookAtAll(s *Snapshot) {
 	s.Partitions = make([]PartitionSnapshot, 0, len(e.parts))
 	for _, a := range e.parts {
 		s.Partitions = append(s.Partitions, e.lookAt(a, s.Time))
+	}
+	for a := range e.working() {
+		for _, r := range a.runs {
+			if r.overruns() {
+				s.Overruns = append(s.Overruns, e.overrun(r, s.Time))
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"runtime/pprof"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,8 @@ type run struct {
 	at      int           // its place among the assignment's runs
 	waiting []*kgo.Record // of a batch by partition: what comes behind it
 	started time.Time
+	worker  string // its badge
+	look    look
 
 	work      *Work
 	handing   *handing     // CommitManually
@@ -32,17 +35,19 @@ type run struct {
 
 // workLoop runs what is ready until nothing is. A handler that ends its goroutine (runtime.Goexit) ends this loop; its record
 // is poison, and another worker goes on.
-func (e *Engine) workLoop(rt *Route) {
+func (e *Engine) workLoop(rt *Route, b badge) {
 	defer func() {
 		e.mu.Lock()
 		defer e.unlock()
 		rt.active--
+		rt.badges = append(rt.badges, b)
 		if rt.ready.len() > 0 {
 			e.hire(rt)
 		}
 	}()
-	r := new(run)
+	r := &run{worker: b.id}
 	for more := e.first(rt, r); more; {
+		pprof.SetGoroutineLabels(b.Context) // a handler may have changed them
 		if rt.HandleBatch != nil {
 			more = e.runBatch(rt, r)
 		} else {
@@ -90,6 +95,7 @@ func (e *Engine) next(rt *Route, r *run) bool {
 		r.work = e.workOf(r)
 		r.at = len(a.runs)
 		a.runs = append(a.runs, r)
+		e.watch(r.started, rt.lookEvery())
 		return true
 	}
 	return false
@@ -178,7 +184,11 @@ func (e *Engine) handleRecords(rt *Route, r *run) (out Outcome, skipped int) {
 		if a.stop.Load() {
 			return Outcome{Kind: HandedBack}, skipped
 		}
-		out = rt.Handle(a.ctx, r.work, it.record, it.attempts()+1)
+		if rt.Timeout == 0 {
+			out = rt.Handle(a.ctx, r.work, it.record, it.attempts()+1)
+		} else {
+			out = rt.inTime(a.ctx, r.work, it)
+		}
 		if out.Kind == Skipped && !rt.CommitManually { // there judge finishes it
 			e.tellSkipped(it.record, out.Err)
 			skipped++
@@ -235,7 +245,7 @@ func (e *Engine) runBatch(rt *Route, r *run) (more bool) {
 		e.batchDone(r, took, len(b.Records), out)
 		more = alive && e.next(rt, r)
 	}()
-	out = rt.HandleBatch(r.a.ctx, b)
+	out = rt.handleBatch(r.a.ctx, b)
 	alive = true
 	return more
 }
@@ -305,6 +315,7 @@ func (e *Engine) ended(r *run) bool {
 	a.runs[r.at] = a.runs[last]
 	a.runs[r.at].at = r.at
 	a.runs[last], a.runs = nil, a.runs[:last]
+	e.ceased(r)
 	if h := r.handing; h != nil {
 		h.over = true
 	}

@@ -1,0 +1,461 @@
+package sluice_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/internal/bubble"
+)
+
+func handlerHangsHere(release <-chan struct{}) { <-release }
+
+// withHandle is a route of Text whose handler sees its context.
+func withHandle(p sluice.Policy, f func(context.Context, sluice.Message[string]) error) func(*sluice.App) error {
+	return func(app *sluice.App) error {
+		return sluice.Add(app, sluice.Route[string]{Topics: []string{"orders"}, Decode: sluice.Text, Policy: p, Handle: f})
+	}
+}
+
+// end stops the member, whose drain need not be clean.
+func (m *member) end(t *testing.T) {
+	t.Helper()
+	m.stop()
+	if err := <-m.done; err != nil {
+		t.Logf("Run: %v", err)
+	}
+}
+
+func problems(m *member) string { return strings.Join(m.app.Health().Problems, "; ") }
+
+func TestInvariant8AHandlerThatIgnoresItsDeadlineIsNamed(t *testing.T) {
+	for name, x := range map[string]struct {
+		timeout time.Duration
+		after   time.Duration // when it must be known
+	}{"deadline": {10 * time.Second, 13 * time.Second}, "no deadline": {0, 6 * time.Minute}} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 20, 5)
+				release := make(chan struct{})
+				var l told
+				var ended atomic.Pointer[error]
+				cfg := configFor(t, c, nil)
+				cfg.Events = l.events()
+				m := join(t, cfg, withHandle(sluice.Policy{Timeout: x.timeout}, func(ctx context.Context, m sluice.Message[string]) error {
+					if m.Value == "7" {
+						context.AfterFunc(ctx, func() { err := context.Cause(ctx); ended.CompareAndSwap(nil, &err) })
+						handlerHangsHere(release)
+					}
+					return nil
+				}))
+				c.Until("those before it", func() bool { return c.Committed("g", "orders", 0) == 7 })
+				time.Sleep(x.after / 3)
+				if h := m.app.Health(); !h.Ready {
+					t.Errorf("too early: %v", h.Problems)
+				}
+				time.Sleep(x.after)
+				overran := of[sluice.HandlerOverranInfo](&l, "HandlerOverran")
+				if len(overran) != 1 {
+					t.Fatalf("invariant 8: a handler that runs for %v was told %d times", x.after, len(overran))
+				}
+				o := overran[0]
+				if o.Topic != "orders" || o.Partition != 0 || o.Offset != 7 || string(o.Key) != "k2" || o.Records != 1 || o.Timeout != x.timeout ||
+					o.Age < max(x.timeout, x.after*3/4) || o.Age > x.after || !strings.Contains(o.Stack, "sluice_test.handlerHangsHere ") {
+					t.Errorf("invariant 8: told %+v", o)
+				}
+				h := m.app.Health()
+				if text := strings.Join(h.Problems, "; "); h.Ready || !h.Live || !strings.Contains(text, `orders[0]: the handler of offset 7, key "k2", has run for `) {
+					t.Errorf("invariant 8: health says %+v", h)
+				}
+				if s := m.app.Snapshot(); len(s.Overruns) != 1 || s.Overruns[0].Offset != 7 || s.Overruns[0].Key != `"k2"` || s.Overruns[0].Stack != o.Stack {
+					t.Errorf("invariant 8: the snapshot says %+v", s.Overruns)
+				}
+				cause := ended.Load()
+				if x.timeout > 0 && (cause == nil || !errors.Is(*cause, sluice.ErrHandlerTimeout)) {
+					t.Errorf("invariant 8: the context's cause is %v", cause)
+				}
+				if x.timeout == 0 && cause != nil {
+					t.Errorf("cancelled by %v without a Timeout", *cause)
+				}
+				close(release)
+				c.Until("the rest", func() bool { return c.Committed("g", "orders", 0) == 20 })
+				if h := m.app.Health(); !h.Ready {
+					t.Errorf("invariant 8: red after it ended: %v", h.Problems)
+				}
+				if s := m.app.Snapshot(); len(s.Overruns) != 0 {
+					t.Errorf("%+v", s.Overruns)
+				}
+				m.leave(t)
+			})
+		})
+	}
+}
+
+func TestInvariant8ADeadlineEndsTheContextAndTheOutcomeCounts(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		var l told
+		cfg := configFor(t, c, nil)
+		cfg.Events = l.events()
+		policy := sluice.Policy{Timeout: 2 * time.Second, Retry: sluice.Retry{Backoff: time.Second}}
+		m := join(t, cfg, withHandle(policy, func(ctx context.Context, m sluice.Message[string]) error {
+			if m.Value == "3" && m.Attempt == 1 {
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Minute):
+					t.Error("invariant 8: the handler's context did not end at its deadline")
+				}
+				if cause := context.Cause(ctx); !errors.Is(cause, sluice.ErrHandlerTimeout) {
+					t.Errorf("invariant 8: the cause is %v", cause)
+				}
+				return fmt.Errorf("charge: %w", ctx.Err())
+			}
+			if m.Value == "5" { // done, though late
+				<-ctx.Done()
+			}
+			if m.Value == "6" && ctx.Err() != nil {
+				t.Error("a record has the deadline of the one before it")
+			}
+			return nil
+		}))
+		c.Until("all", func() bool { return c.Committed("g", "orders", 0) == 10 })
+		failed := of[sluice.FailedInfo](&l, "Failed")
+		if len(failed) != 1 || failed[0].Record.Offset != 3 || failed[0].RetryIn <= 0 || !errors.Is(failed[0].Err, sluice.ErrHandlerTimeout) ||
+			!errors.Is(failed[0].Err, context.DeadlineExceeded) {
+			t.Errorf("invariant 8: what failed: %+v", failed)
+		}
+		if n := len(of[sluice.HandlerOverranInfo](&l, "HandlerOverran")); n != 0 || problems(m) != "" {
+			t.Errorf("handlers that heed their context were told %d times; %s", n, problems(m))
+		}
+		m.leave(t)
+	})
+}
+
+func TestADeadlineOfABatch(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		release := make(chan struct{})
+		var calls atomic.Int64
+		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+			return sluice.AddBatch(app, sluice.BatchRoute[int]{
+				Topics: []string{"orders"}, Decode: number, MaxSize: 10, MaxWait: time.Second, Policy: sluice.Policy{Timeout: time.Second},
+				Handle: func(ctx context.Context, _ sluice.Batch[int]) error {
+					calls.Add(1)
+					<-ctx.Done()
+					if cause := context.Cause(ctx); !errors.Is(cause, sluice.ErrHandlerTimeout) {
+						t.Errorf("the cause is %v", cause)
+					}
+					<-release
+					return nil
+				},
+			})
+		})
+		c.Until("it is told", func() bool { return strings.Contains(problems(m), "has run for") })
+		if text := problems(m); calls.Load() != 1 || !strings.Contains(text, "orders[0]: the handler of 10 records from offset 0 on, key none, has run for 2s") {
+			t.Errorf("%d calls; %s", calls.Load(), text)
+		}
+		close(release)
+		c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 10 })
+		m.leave(t)
+	})
+}
+
+// A handler that outlives its assignment still is named, as what it does may be done elsewhere at the same time.
+func TestAHandlerThatOutlivedItsPartitionIsNamed(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		release := make(chan struct{})
+		var first atomic.Bool
+		m := join(t, configFor(t, c, nil), withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error {
+			if first.CompareAndSwap(false, true) {
+				<-release
+			}
+			return nil
+		}))
+		c.Until("the handler", first.Load)
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", Err: kerr.UnknownMemberID, Count: 1})
+		c.Until("it is told", func() bool { return strings.Contains(problems(m), "its partition is gone") })
+		if s := m.app.Snapshot(); len(s.Partitions) != 1 || s.Partitions[0].Epoch != 2 || len(s.Overruns) != 1 {
+			t.Errorf("%+v", s)
+		}
+		close(release)
+		c.Until("all", func() bool { return c.Committed("g", "orders", 0) == 10 })
+		if text := problems(m); text != "" {
+			t.Error(text)
+		}
+		m.leave(t)
+	})
+}
+
+// emptyFetches answers fetches as if there were nothing, while on says so.
+func emptyFetches(c *bubble.Cluster, on *atomic.Bool) {
+	c.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if !on.Load() {
+			return nil, nil, false //nolint:nilnil // not handled
+		}
+		req, ok := r.(*kmsg.FetchRequest)
+		if !ok {
+			return nil, errors.New("no fetch request"), true
+		}
+		c.SleepControl(func() { time.Sleep(500 * time.Millisecond) })
+		resp, _ := req.ResponseKind().(*kmsg.FetchResponse)
+		return resp, nil, true
+	})
+}
+
+func TestInvariant8APartitionWithLagAndNoProgressIsNamed(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		var l told
+		var broken atomic.Bool
+		cfg := configFor(t, c, nil)
+		cfg.Events = l.events()
+		m := join(t, cfg, withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error { return nil }))
+		c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 10 })
+		emptyFetches(c, &broken)
+		broken.Store(true)
+		time.Sleep(time.Second)
+		c.Produce("orders", 0, 10, 7, 0)
+		time.Sleep(4 * time.Minute)
+		stalled := of[sluice.StalledInfo](&l, "Stalled")
+		if len(stalled) != 1 {
+			t.Fatalf("invariant 8: a partition with lag and no progress was told %d times; health: %s", len(stalled), problems(m))
+		}
+		if s := stalled[0]; s.Topic != "orders" || s.Partition != 0 || s.Frontier != 10 || s.LogEnd != 17 || s.For < time.Minute || s.For > 90*time.Second ||
+			!strings.HasPrefix(s.Reason, "fetches at offset 10 bring nothing") {
+			t.Errorf("invariant 8: told %+v", s)
+		}
+		if text := problems(m); !strings.HasPrefix(text, "orders[0]: stands still with 7 offsets to go for ") || strings.Contains(text, "orders[1]") {
+			t.Errorf("invariant 8: health says %q", text)
+		}
+		broken.Store(false)
+		c.Until("the rest", func() bool { return c.Committed("g", "orders", 0) == 17 })
+		if text := problems(m); text != "" {
+			t.Errorf("invariant 8: red after it went on: %s", text)
+		}
+		m.leave(t)
+	})
+}
+
+// An error that the client keeps to itself is found out by asking the broker.
+func TestAStallNamesWhatTheBrokerSays(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "orders", Err: kerr.CorruptMessage, Count: -1})
+		m := join(t, configFor(t, c, nil), withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error { return nil }))
+		c.Until("it is told", func() bool { return strings.Contains(problems(m), "stands still") })
+		if text := problems(m); !strings.Contains(text, "its broker says: CORRUPT_MESSAGE") {
+			t.Error(text)
+		}
+		fault.Remove()
+		c.Until("all", func() bool { return c.Committed("g", "orders", 0) == 10 && problems(m) == "" })
+		m.leave(t)
+	})
+}
+
+func TestWhatIsNoStall(t *testing.T) {
+	idle := func(context.Context, sluice.Message[string]) error { return nil }
+	cases := map[string]struct {
+		policy sluice.Policy
+		change func(*sluice.Config)
+		handle func(context.Context, sluice.Message[string]) error
+		events string // other ones that tell it
+	}{
+		"an idle partition": {handle: idle},
+		"a long poll": {handle: idle, change: func(c *sluice.Config) {
+			c.Network.RequestTimeout = 5 * time.Minute
+			c.Fetch.MaxWait, c.Fetch.MinBytes, c.Fetch.MaxBytes = 4*time.Minute, 1<<20, 2<<20
+		}},
+		"a retry": {policy: sluice.Policy{Retry: sluice.Retry{Backoff: 4 * time.Minute, MaxBackoff: 4 * time.Minute}}, events: "Failed",
+			handle: func(context.Context, sluice.Message[string]) error { return io.EOF }},
+		"poison without OnFailure": {policy: sluice.Policy{Retry: sluice.Retry{MaxBackoff: 4 * time.Minute}}, events: "Failed",
+			handle: func(context.Context, sluice.Message[string]) error { return sluice.Poison(io.EOF) }},
+		"a halt": {policy: sluice.Policy{OnFailure: sluice.Halt{}}, events: "Halted",
+			handle: func(context.Context, sluice.Message[string]) error { return sluice.Poison(io.EOF) }},
+		"a slow handler": {handle: func(context.Context, sluice.Message[string]) error { time.Sleep(4 * time.Minute); return nil }},
+		"a full buffer": {change: func(c *sluice.Config) { c.MaxBufferedRecords = 2 },
+			handle: func(_ context.Context, m sluice.Message[string]) error {
+				if m.Partition() == 0 {
+					time.Sleep(4 * time.Minute)
+				}
+				return nil
+			}},
+		"busy workers": {policy: sluice.Policy{Workers: 1},
+			handle: func(context.Context, sluice.Message[string]) error { time.Sleep(4 * time.Minute); return nil }},
+		"waiting for Done, for less than 5 minutes": {policy: sluice.Policy{Commit: sluice.Manual()},
+			handle: func(_ context.Context, m sluice.Message[string]) error {
+				time.AfterFunc(4*time.Minute, m.Done)
+				return nil
+			}},
+	}
+	for name, x := range cases {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 3}, func(t *testing.T, c *bubble.Cluster) {
+				for p := range int32(2) {
+					c.Produce("orders", p, 0, 20, 0)
+				}
+				var l told
+				cfg := configFor(t, c, nil)
+				cfg.Events = l.events()
+				if x.change != nil {
+					x.change(&cfg)
+				}
+				m := join(t, cfg, withHandle(x.policy, x.handle))
+				time.Sleep(15 * time.Minute)
+				if stalled := of[sluice.StalledInfo](&l, "Stalled"); len(stalled) != 0 {
+					t.Errorf("told as a stall: %+v", stalled)
+				}
+				if text := problems(m); strings.Contains(text, "stands still") {
+					t.Error(text)
+				}
+				if x.events != "" && len(l.all[x.events]) == 0 {
+					t.Errorf("%s is not told", x.events)
+				}
+				m.end(t)
+				time.Sleep(5 * time.Minute) // handlers that still sleep
+			})
+		})
+	}
+}
+
+func TestRecordsThatWaitForDoneForLongAreAStall(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 5, 0)
+		m := join(t, configFor(t, c, nil), withHandle(sluice.Policy{Commit: sluice.Manual()}, func(_ context.Context, m sluice.Message[string]) error {
+			if m.Value != "2" {
+				m.Done()
+			}
+			return nil
+		}))
+		time.Sleep(6 * time.Minute)
+		if text := problems(m); !strings.Contains(text, "1 records wait for Message.Done, the first at offset 2") {
+			t.Errorf("%q", text)
+		}
+		m.end(t)
+	})
+}
+
+func TestABufferThatStaysFullIsTold(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
+		for p := range int32(2) {
+			c.Produce("orders", p, 0, 50, 0)
+		}
+		release := make(chan struct{})
+		cfg := configFor(t, c, nil)
+		cfg.MaxBufferedRecords = 2
+		m := join(t, cfg, withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error { <-release; return nil }))
+		time.Sleep(2 * time.Minute)
+		if text := problems(m); !strings.Contains(text, "the buffer is full") || !m.app.Snapshot().BufferFull {
+			t.Errorf("%q", text)
+		}
+		close(release)
+		c.Until("all", func() bool { return m.app.Stats().Finished == 100 })
+		if text := problems(m); text != "" {
+			t.Error(text)
+		}
+		m.leave(t)
+	})
+}
+
+func TestATopicThatIsMadeAgainWhileItIsReadIsTold(t *testing.T) {
+	for name, loss := range map[string]sluice.DataLoss{"go on": sluice.GoOn, "halt": sluice.HaltPartition} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1, "other": 1}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 10, 0)
+				cfg := configFor(t, c, nil)
+				cfg.OnDataLoss = loss
+				m := join(t, cfg, withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error { return nil }))
+				c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 10 })
+				if _, err := c.Admin().DeleteTopic(t.Context(), "orders"); err != nil {
+					t.Fatal(err)
+				}
+				c.Until("the deletion is told", func() bool { return strings.Contains(problems(m), "the topic does not exist any more") })
+				if h := m.app.Health(); !h.Live || h.Ready {
+					t.Errorf("%+v", h)
+				}
+				if _, err := c.Admin().CreateTopic(t.Context(), 1, 1, nil, "orders"); err != nil {
+					t.Fatal(err)
+				}
+				c.Until("it is told", func() bool { return strings.Contains(problems(m), "deleted and made again") })
+				h := m.app.Health()
+				if halted := m.app.Snapshot().Partitions[0].State == "halted"; h.Ready || h.Live != halted || halted != (loss == sluice.HaltPartition) {
+					t.Errorf("halted %v, %+v", halted, h)
+				}
+				m.end(t)
+				// What health says to do.
+				c.Reconnect()
+				c.Produce("orders", 0, 0, 3, 0)
+				m = join(t, configFor(t, c, nil), withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error { return nil }))
+				c.Until("the new topic", func() bool { return m.app.Stats().Finished == 3 && m.app.Health().Live })
+				m.leave(t)
+			})
+		})
+	}
+}
+
+func TestFetchErrorsAreToldWithTheirRemedy(t *testing.T) {
+	for name, x := range map[string]struct {
+		key  kmsg.Key
+		err  *kerr.Error
+		says string
+	}{
+		"authorization":           {kmsg.Fetch, kerr.TopicAuthorizationFailed, "kafka-acls"},
+		"authorization, metadata": {kmsg.Metadata, kerr.TopicAuthorizationFailed, "kafka-acls"},
+		"unknown":                 {kmsg.Metadata, kerr.UnknownTopicOrPartition, "does not exist"},
+		"a broker's own":          {kmsg.Fetch, kerr.UnknownServerError, "cannot be fetched"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 10, 0)
+				m := join(t, configFor(t, c, nil), withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error { return nil }))
+				c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 10 })
+				fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{x.key}, Topic: "orders", Err: x.err, Count: -1})
+				c.Until("it is told", func() bool { return strings.Contains(problems(m), x.says) })
+				fault.Remove()
+				c.Until("it is over", func() bool { return m.app.Health().Ready })
+				m.leave(t)
+			})
+		})
+	}
+}
+
+func TestCommitsThatFailAreTold(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "g", Err: kerr.InvalidCommitOffsetSize, Count: -1})
+		m := join(t, configFor(t, c, nil), withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error { return nil }))
+		time.Sleep(20 * time.Second)
+		if text := problems(m); text != "" {
+			t.Errorf("too early: %s", text)
+		}
+		time.Sleep(20 * time.Second)
+		if text := problems(m); !strings.Contains(text, "commits fail for ") || !strings.Contains(text, "INVALID_COMMIT_OFFSET_SIZE") {
+			t.Errorf("%q", text)
+		}
+		fault.Remove()
+		c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 10 && m.app.Health().Ready })
+		m.leave(t)
+	})
+}
+
+func TestKeysAreCut(t *testing.T) {
+	for key, want := range map[string]string{"k\n": `"k\n"`, strings.Repeat("x", 100): `"` + strings.Repeat("x", 64) + `"…`, "": `""`} {
+		if got := sluice.KeyText([]byte(key)); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if got := sluice.KeyText(nil); got != "none" {
+		t.Error(got)
+	}
+}
