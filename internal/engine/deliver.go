@@ -37,11 +37,11 @@ func Deliver(cfg Config, records []*kgo.Record, again func(*kgo.Record) bool) er
 	for {
 		for _, rt := range cfg.Routes {
 			r := new(run)
-			for e.next(rt, r) {
+			for more := e.first(rt, r); more; {
 				if rt.HandleBatch != nil {
-					e.runBatch(rt, r)
+					more = e.runBatch(rt, r)
 				} else {
-					e.runRecords(rt, r)
+					more = e.runRecords(rt, r)
 				}
 			}
 		}
