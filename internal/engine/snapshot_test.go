@@ -25,7 +25,7 @@ func TestASnapshotWalksNoRecords(t *testing.T) {
 	route.active = route.Workers // nobody handles anything
 	for p := range int32(partitions) {
 		a := e.newAssignment(part{"t", p}, route)
-		a.start(0, -1, 0, nil)
+		a.start(position{epoch: -1})
 		var rs []*kgo.Record
 		for o := range int64(records) {
 			rs = append(rs, &kgo.Record{Topic: "t", Partition: p, Offset: o})
