@@ -7,6 +7,10 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 # Arguments for `make demo` and `make bench`, and for `go test` in `make test`, as in: make test ARGS='-run TestCommit -v'
 ARGS ?=
 
+# What `make sim` runs: so many seeds, from FIRST on.
+SEEDS ?= 20000
+FIRST ?= 0
+
 # Some of kgo's locks are real ones; with this tag they let a virtual-time test (testing/synctest) go on.
 TAGS := synctests
 TOOLS := .bin/.built
@@ -21,7 +25,14 @@ check: fmt-check vet tidy-check generated lint vuln ## everything that is checke
 .PHONY: test
 test: servers ## every test with the race detector; installs the servers they need (scripts/servers.sh)
 	CI=true go test -race -tags $(TAGS) -timeout 15m $(ARGS) ./...
+	go test -tags $(TAGS) -count=1 -timeout 15m ./internal/sim -seeds 2000
+	go test -race -tags $(TAGS) -count=1 -timeout 15m ./internal/sim -first 2000 -seeds 300
 	cd test && CI=true go test -race -tags $(TAGS) -count=1 -timeout 20m $(ARGS) ./... # the program is built by a test: no cache sees it
+
+.PHONY: sim
+sim: ## simulate whole clusters in virtual time: make sim SEEDS=20000 FIRST=0
+	go test -tags $(TAGS) -count=1 -timeout 5h -v -run '^TestSim$$' ./internal/sim -first $(FIRST) -seeds $(SEEDS) \
+		| grep -v '^ *\(=== \|--- PASS\)'
 
 .PHONY: mutants
 mutants: ## break the code on purpose, and see the tests catch it

@@ -125,7 +125,7 @@ var (
 	ErrDrainTimeout = errors.New("some handlers did not end within DrainTimeout")
 )
 
-// Causes of a handler's cancelled context, for context.Cause.
+// Causes of a handler's cancelled context, for context.Cause. Run's error wraps ErrLost when partitions were lost while it drained.
 var (
 	ErrHandlerTimeout = engine.ErrHandlerTimeout
 	ErrLost           = engine.ErrLost
@@ -176,23 +176,23 @@ func (a *App) start() (*engine.Engine, error) {
 	}
 	e, err := engine.New(a.engineConfig())
 	if err != nil {
-		a.closeProducerLocked()
+		if a.producer != nil {
+			a.producer.abandon() // nothing is under way
+		}
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	a.started, a.engine = true, e
 	return e, nil
 }
 
+// closeProducer closes the producer of dead letters. Not under the lock: what is under way may take its time to fail.
 func (a *App) closeProducer() {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.closeProducerLocked()
-}
-
-func (a *App) closeProducerLocked() {
-	if a.producer != nil {
-		a.producer.abandon()
-		a.producer = nil
+	p := a.producer
+	a.producer = nil
+	a.mu.Unlock()
+	if p != nil {
+		p.abandon()
 	}
 }
 

@@ -83,6 +83,35 @@ func TestInvariant1BeforeHandleTakesBackACommitInDoubt(t *testing.T) {
 	})
 }
 
+// What an aborted transaction leaves behind the last record is committed by a stop: else the group lags behind for ever.
+func TestBeforeHandleCommitsMarkersInADrain(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 5, 0)
+		m := join(t, configFor(t, c, nil), failing(sluice.Policy{Commit: sluice.BeforeHandle()}, func(sluice.Message[string]) error { return nil }))
+		c.Until("the records", func() bool { return m.app.Stats().Finished == 5 })
+		time.Sleep(5 * time.Second)
+		cl, err := kgo.NewClient(append(c.Options(c.Dial), kgo.TransactionalID("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Value: []byte("x")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
+			t.Fatal(err)
+		}
+		c.Until("the marker", func() bool { return m.app.Snapshot().Partitions[0].Position == 7 })
+		m.leave(t)
+		if got := c.Committed("g", "orders", 0); got != 7 {
+			t.Fatalf("invariant 10: committed %d, and the log ends at 7 with nothing left to handle", got)
+		}
+	})
+}
+
 // Half of the workers are busy; the others go on.
 func TestBeforeHandleUsesEveryWorker(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {

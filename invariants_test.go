@@ -630,6 +630,40 @@ func TestInvariant10AStopDrainsAndCommitsWhileStillAMember(t *testing.T) {
 	})
 }
 
+// What was finished since the last commit runs again elsewhere when the partition is lost in the middle of the drain.
+func TestInvariant10AStopThatLosesItsPartitionsIsNotClean(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		var running, lost atomic.Bool
+		cfg := configFor(t, c, nil)
+		cfg.Events.Released = func(i sluice.ReleasedInfo) { lost.Store(i.Lost) }
+		m := join(t, cfg, func(app *sluice.App) error {
+			return sluice.Add(app, sluice.Route[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text,
+				Handle: func(ctx context.Context, m sluice.Message[string]) error {
+					if m.Offset() == 5 {
+						running.Store(true)
+						<-ctx.Done()
+					}
+					return nil
+				},
+				Policy: sluice.Policy{Commit: sluice.Every(time.Hour)},
+			})
+		})
+		c.Until("it runs", running.Load)
+		m.stop()
+		time.Sleep(time.Second)
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", Err: kerr.UnknownMemberID, Count: 1})
+		err := <-m.done
+		if !lost.Load() {
+			t.Fatal("the partition was not lost")
+		}
+		if at := c.Committed("g", "orders", 0); !errors.Is(err, sluice.ErrLost) {
+			t.Fatalf("invariant 10: Run: %v, want ErrLost, as the partition was lost while it drained (committed: %d of 6)", err, at)
+		}
+	})
+}
+
 func TestInvariant10RunReturnsByTheDeadlineWhateverTheBrokerDoes(t *testing.T) {
 	for name, freeze := range map[string]func(*bubble.Link){"silent": (*bubble.Link).Freeze, "gone": (*bubble.Link).Cut} {
 		t.Run(name, func(t *testing.T) {

@@ -33,6 +33,9 @@ func (a *assignment) snapshot() snapshot {
 		s.changes = a.tracker.Changes()
 		return s
 	}
+	if a.state != open && a.grant == 0 {
+		return s // what was committed first is finished: a drain commits the markers behind it, too
+	}
 	s.offset, s.epoch = a.granted, -1
 	if room := a.route.window() - a.grant; a.state == open && room > 0 {
 		s.offset, s.epoch, s.grant = a.tracker.Reach(a.granted, room)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,13 +126,26 @@ func (e *Engine) drain(ctx context.Context, pick func() []*assignment, timeout t
 
 	e.mu.Lock()
 	defer e.unlock()
+	lost := lostOf(as)
 	for _, a := range as {
 		e.close(a, cause)
 	}
-	if overran != nil {
-		return overran
+	return cmp.Or(overran, err, lost)
+}
+
+// lostOf names the assignments that were lost while they drained: what was finished since their last commit runs again.
+func lostOf(as []*assignment) error {
+	var names []string
+	for _, a := range as {
+		if errors.Is(context.Cause(a.ctx), ErrLost) {
+			names = append(names, a.part.String())
+		}
 	}
-	return err
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	return fmt.Errorf("the drain of %s was cut short: %w", strings.Join(names, ", "), ErrLost)
 }
 
 // lastCommit commits before assignments are given up, and tries again where that may help. With nothing to commit it still

@@ -113,6 +113,8 @@ var arrows = map[string]struct{ ours, others []string }{
 	},
 	"sqlsink":             {[]string{"."}, []string{"github.com/twmb/franz-go"}},
 	"sqlsink/sqlsinktest": {[]string{".", "sqlsink"}, []string{"github.com/twmb/franz-go"}},
+	"internal/bubble":     {nil, []string{"github.com/twmb/franz-go"}},
+	"internal/sim":        {[]string{".", "internal/bubble"}, []string{"github.com/twmb/franz-go"}},
 	"metrics":             {[]string{"."}, []string{"github.com/twmb/franz-go", "github.com/prometheus"}},
 }
 

@@ -6,7 +6,11 @@
 //
 //	Must fail: invariant 3 in . ./internal/engine
 //
+// Those that the simulation (internal/sim) must notice as well, while it runs whole clusters, say so in a second line:
+//
+//	Sim: caught within 500 seeds
+//
 // A mutant counts as caught only if its patch applies without fuzz, the test binary builds, and TestInvariant3… of one of
 // these packages fails with a message that says "invariant 3:". It gets up to three runs, since scheduling is not
-// deterministic; a run that takes too long catches nothing.
+// deterministic; a run that takes too long catches nothing. The simulation stops at the first seed that breaks a rule.
 package mutants

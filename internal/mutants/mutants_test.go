@@ -39,11 +39,16 @@ type mutant struct {
 	patch     string // its path
 	invariant int
 	packages  []string
+	seeds     int      // of the simulation that must catch it; 0 it need not
 	files     []string // that it changes, from the root
 }
 
+// catch says what caught a mutant: a test, and the simulation.
+type catch struct{ test, seed string }
+
 var (
 	nameForm  = regexp.MustCompile(`^(\d+)-[a-z0-9-]+\.patch$`)
+	seedsForm = regexp.MustCompile(`(?m)^Sim: caught within (\d+) seeds$`)
 	whereForm = regexp.MustCompile(`(?m)^Must fail: invariant (\d+) in (.+)$`)
 	fileForm  = regexp.MustCompile(`(?m)^\+\+\+ b/(\S+)`)
 )
@@ -55,7 +60,7 @@ func TestMutants(t *testing.T) {
 	}
 	mutants := load(t)
 	var mu sync.Mutex
-	caught := make(map[string]string)
+	caught := make(map[string]catch)
 
 	t.Run("unpatched", func(t *testing.T) {
 		for _, pkg := range packages(mutants) {
@@ -70,6 +75,7 @@ func TestMutants(t *testing.T) {
 				}
 			}
 		}
+		unbroken(t, root, mutants)
 	})
 	if t.Failed() {
 		return
@@ -81,7 +87,11 @@ func TestMutants(t *testing.T) {
 				t.Parallel()
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				by := m.try(t, root)
+				overlay := m.overlay(t, root)
+				by := catch{test: m.try(t, root, overlay)}
+				if m.seeds > 0 {
+					by.seed = m.simulate(t, root, overlay)
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				caught[m.name] = by
@@ -99,6 +109,7 @@ func load(t *testing.T) []mutant {
 		t.Fatal(err)
 	}
 	var all []mutant
+	simulated := 0
 	count := make(map[int]int)
 	for _, path := range paths {
 		m, err := read(path)
@@ -107,12 +118,16 @@ func load(t *testing.T) []mutant {
 			continue
 		}
 		count[m.invariant]++
+		simulated += min(1, m.seeds)
 		all = append(all, m)
 	}
 	for _, n := range covered {
 		if count[n] < minimum {
 			t.Errorf("invariant %d has %d mutants, want at least %d", n, count[n], minimum)
 		}
+	}
+	if simulated < simMinimum {
+		t.Errorf("the simulation must catch %d mutants, want at least %d", simulated, simMinimum)
 	}
 	if t.Failed() {
 		t.FailNow()
@@ -149,6 +164,11 @@ func read(path string) (mutant, error) {
 		return mutant{}, err
 	}
 	m.packages = strings.Fields(where[2])
+	if seeds := seedsForm.FindStringSubmatch(header); seeds != nil {
+		if m.seeds, err = strconv.Atoi(seeds[1]); err != nil {
+			return mutant{}, err
+		}
+	}
 	for _, f := range fileForm.FindAllStringSubmatch(string(text), -1) {
 		if strings.HasSuffix(f[1], "_test.go") || !strings.HasSuffix(f[1], ".go") {
 			return mutant{}, fmt.Errorf("it changes %s: a mutant breaks the code, not its tests", f[1])
@@ -167,10 +187,9 @@ func packages(mutants []mutant) []string {
 	return slices.Compact(all)
 }
 
-// try applies a mutant and returns the test that caught it.
-func (m mutant) try(t *testing.T, root string) string {
+// try runs the tests over a mutant and returns the one that caught it.
+func (m mutant) try(t *testing.T, root, overlay string) string {
 	t.Helper()
-	overlay := m.overlay(t, root)
 	var binaries []binary
 	for _, pkg := range m.packages {
 		binaries = append(binaries, build(t, root, pkg, overlay))
@@ -305,17 +324,20 @@ func tail(out string) string {
 }
 
 // report prints the table.
-func report(t *testing.T, mutants []mutant, caught map[string]string) {
+func report(t *testing.T, mutants []mutant, caught map[string]catch) {
 	t.Helper()
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "invariant\tmutant\tcaught by")
+	fmt.Fprintln(w, "invariant\tmutant\tcaught by\tand by the simulation")
 	for _, m := range mutants {
 		by := caught[m.name]
-		if by == "" {
-			by = "SURVIVED, or could not be built"
+		if by.test == "" {
+			by.test = "SURVIVED, or could not be built"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\n", m.invariant, m.name, by)
+		if m.seeds > 0 && by.seed == "" {
+			by.seed = "SURVIVED"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", m.invariant, m.name, by.test, by.seed)
 	}
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)

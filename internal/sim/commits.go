@@ -1,0 +1,215 @@
+package sim
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// commits is what the oracle knows of the group's commits. It is guarded by world.mu.
+type commits struct {
+	covered []int64 // by partition: the highest offset that was committed with every right to
+	stands  []int64 // as the coordinator had it when it was asked last
+	last    kmsg.Request
+	seen    int
+}
+
+func newCommits(partitions int32) *commits {
+	return &commits{covered: make([]int64, partitions), stands: make([]int64, partitions)}
+}
+
+func (c *commits) at(partition int32) int64 { return c.stands[partition] }
+
+// watch has every commit shown to the oracle, before the coordinator looks at it.
+func (w *world) watch() {
+	w.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: group, Observe: true, Count: -1, When: func(req kmsg.Request) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.commits.last != req { // it is shown once a partition
+			w.commits.last = req
+			w.commit(req.(*kmsg.OffsetCommitRequest))
+		}
+		return false
+	}})
+	w.burying = w.Fault(w.burials())
+	w.Fault(kfake.Fault{Observe: true, Count: -1, Keys: []kmsg.Key{
+		kmsg.JoinGroup, kmsg.SyncGroup, kmsg.LeaveGroup, kmsg.Heartbeat, kmsg.ConsumerGroupHeartbeat,
+	}, Group: group, When: func(req kmsg.Request) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.membership(req)
+		return false
+	}})
+}
+
+// membership takes in what a member says to the coordinator. Kafka keeps a member that waits for the others to join; the brokers
+// here do not, and do not tell it either: so what it did is pardoned when it waited for longer than a session.
+func (w *world) membership(req kmsg.Request) {
+	switch r := req.(type) {
+	case *kmsg.JoinGroupRequest:
+		w.trace.notef("group", "JoinGroup of %q", r.MemberID)
+		if p := w.processOf(r.MemberID); p != nil {
+			p.waited()
+			p.joins = time.Now()
+		}
+	case *kmsg.SyncGroupRequest:
+		w.trace.notef("group", "SyncGroup of %q, generation %d, %d assignments", r.MemberID, r.Generation, len(r.GroupAssignment))
+		if p := w.processOf(r.MemberID); p != nil {
+			p.waited()
+			p.joins = time.Time{}
+		}
+	case *kmsg.HeartbeatRequest:
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		if r.MemberEpoch <= 0 {
+			w.trace.notef("group", "heartbeat of %q with epoch %d", r.MemberID, r.MemberEpoch)
+		}
+		if w.processOf(r.MemberID) == nil {
+			w.lookSoon()
+		}
+	default:
+		w.trace.notef("group", "%s", kmsg.NameForKey(req.Key()))
+	}
+}
+
+// waited pardons a process that waits for the others to join.
+func (p *process) waited() {
+	if p.joins.IsZero() || time.Since(p.joins) < p.w.scenario.session {
+		return
+	}
+	for _, t := range p.held {
+		t.pardon("joining")
+	}
+}
+
+// processOf finds the process of a member's id; nil when there is none.
+func (w *world) processOf(member string) *process {
+	if name, ok := w.clients[member]; ok {
+		return w.alive[name]
+	}
+	name, _, _ := strings.Cut(member, "-")
+	return w.alive[name]
+}
+
+// expel removes a process that is no more from the group, a session after its end. The brokers here may forget to.
+func (w *world) expel(p *process) {
+	if w.scenario.protocol == consumer {
+		return
+	}
+	w.after(w.scenario.session, func() {
+		info := w.GroupInfo(group)
+		if info == nil {
+			return
+		}
+		for _, m := range info.Members {
+			if m.ClientID != p.name {
+				continue
+			}
+			w.trace.notef("group", "%s is expelled at last", p.name)
+			req := kmsg.NewPtrLeaveGroupRequest()
+			req.Group = group
+			member := kmsg.NewLeaveGroupRequestMember()
+			member.MemberID = m.MemberID
+			req.Members = append(req.Members, member)
+			if _, err := req.RequestWith(context.Background(), w.Client()); err != nil {
+				w.trace.notef("group", "%s cannot be expelled: %v", p.name, err)
+			}
+		}
+	})
+}
+
+// burials shows dead letters to the oracle. Those that a fault refuses come no further than the fault, if that is older.
+func (w *world) burials() kfake.Fault {
+	return kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: deadLetters, Observe: true, Count: -1, When: func(req kmsg.Request) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.bury(req.(*kmsg.ProduceRequest))
+		return false
+	}}
+}
+
+// commit checks a commit that reached the coordinator.
+func (w *world) commit(req *kmsg.OffsetCommitRequest) {
+	w.commits.seen++
+	p := w.processOf(req.MemberID)
+	for _, t := range req.Topics {
+		for _, c := range t.Partitions {
+			w.commitOf(p, c.Partition, c.Offset)
+			if p != nil && p.asked[c.Partition] != c.Offset {
+				p.asked[c.Partition], p.askedAt[c.Partition] = c.Offset, time.Now()
+			}
+		}
+	}
+	w.lookSoon()
+}
+
+// lookSoon has the oracle look at the group.
+func (w *world) lookSoon() {
+	select {
+	case w.look <- struct{}{}:
+	default:
+	}
+}
+
+func (w *world) commitOf(p *process, partition int32, offset int64) {
+	covered := w.commits.covered[partition]
+	if p != nil && !p.frozen {
+		asked, again := p.asked[partition] // the client repeats a commit that a coordinator could not take
+		if t := p.tenures[partition]; t == nil && p.endedBefore(partition, time.Now()) && (!again || asked != offset) {
+			w.failLockedf("invariant 3: %s commits %d of partition %d, which it has let go of", p.name, offset, partition)
+		}
+	}
+	if r := w.ledger.unfinished(p, partition, covered, offset); r != nil && !w.scenario.commit.before {
+		who := "somebody"
+		if p != nil {
+			who = p.name
+		}
+		w.failLockedf("invariant 1: %s commits %d, and did not finish %v (committed before: %d)", who, offset, r, covered)
+	}
+	w.commits.covered[partition] = max(covered, offset)
+}
+
+// endedBefore tells whether the process has had a partition, and has let go of it before now.
+func (p *process) endedBefore(partition int32, now time.Time) bool {
+	ended := false
+	for _, t := range p.held {
+		if t.partition == partition {
+			ended = t.ended.Before(now)
+		}
+	}
+	return ended
+}
+
+// compare looks at what the coordinator has after each commit: no commit goes back.
+func (w *world) compare() {
+	info := w.GroupInfo(group)
+	if info == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range info.Members {
+		w.clients[m.MemberID] = m.ClientID
+	}
+	for p, c := range info.Commits[topic] {
+		if at := w.commits.stands[p]; c.Offset < at && !w.scenario.commit.before {
+			w.failLockedf("invariant 3: the commit of partition %d goes back from %d to %d", p, at, c.Offset)
+		}
+		w.commits.stands[p] = c.Offset
+	}
+}
+
+// bury notes the dead letters of a produce request.
+func (w *world) bury(req *kmsg.ProduceRequest) {
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			for _, found := range idForm.FindAllSubmatch(p.Records, -1) {
+				if r := w.recordOf(string(found[1])); r != nil {
+					w.ledger.buried(r)
+				}
+			}
+		}
+	}
+}

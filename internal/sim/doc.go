@@ -1,0 +1,18 @@
+// Package sim runs whole clusters in virtual time: a seed decides the members, their policies, what their handlers do, and a
+// schedule of faults; an oracle watches that what docs/guarantees.md promises holds all the while.
+//
+// A world is a bubble (internal/bubble) with brokers, a feeder that produces, and slots. A slot is a place that a process runs
+// in, as a pod is: its processes come one after the other, each with a link to the cluster that can be frozen and cut. The
+// oracle knows every record, every call of a handler and every commit that reaches the group's coordinator. It does not look
+// into the engine.
+//
+//	scenario   what a seed decides: pure data
+//	world      runs one scenario: brokers, feeder, schedule, the end
+//	process    one life of a member: link, app, handlers
+//	ledger     records, assignments and calls, and the rules about them
+//	commits    what reaches the coordinator, and the rules about it
+//	faults     what can be done to a world
+//
+// The seed decides what happens, not who comes first where two things happen at once: the scheduler is not part of it. So rules
+// are about what may never be seen, and about virtual time only with room to spare.
+package sim

@@ -1,0 +1,238 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sluice-go/sluice"
+)
+
+// record is one record, from before it is produced.
+type record struct {
+	recordPlan
+	id       int
+	offset   int64 // -1 until somebody knows it
+	produced time.Time
+	calls    int
+	failures int
+	finished []*tenure
+	last     *tenure   // that handled it last
+	given    []*tenure // that gave it to OnFailure
+	dead     bool      // its dead letter reached the brokers
+	gone     bool      // cut off by retention
+}
+
+func (r *record) String() string {
+	return fmt.Sprintf("offset %d of partition %d (%v)", r.offset, r.partition, r.kind)
+}
+
+// over tells whether nothing needs to be done about the record any more.
+func (r *record) over() bool { return len(r.finished) > 0 || r.dead || r.gone }
+
+func (r *record) finishedBy(p *process) bool {
+	for _, t := range r.finished {
+		if t.process == p {
+			return true
+		}
+	}
+	return false
+}
+
+// tenure is one partition in the hands of one process, from one assign to its end.
+type tenure struct {
+	process   *process
+	partition int32
+	epoch     uint64
+	began     time.Time
+	atLeast   int64 // where it begins, or further on
+	ended     time.Time
+	frontier  int64           // at its end
+	cause     context.Context //nolint:containedctx // of its handlers: it knows why it ended
+	excuse    string          // why its work may be done again
+}
+
+func (t *tenure) String() string {
+	return fmt.Sprintf("assignment %d of partition %d in %s", t.epoch, t.partition, t.process.name)
+}
+
+// pardon allows that the work of the tenure is done again.
+func (t *tenure) pardon(why string) {
+	if t != nil && t.excuse == "" {
+		t.excuse = why
+	}
+}
+
+// laneName names a lane of the topic, whoever has it.
+type laneName struct {
+	partition int32
+	key       string
+	id        int // of a record that is its own lane; else -1
+}
+
+func (s *scenario) lane(r *record) laneName {
+	switch {
+	case s.ordering == sluice.ByPartition:
+		return laneName{r.partition, "", -1}
+	case s.ordering == sluice.ByKey && r.key != "":
+		return laneName{r.partition, r.key, -1}
+	default:
+		return laneName{r.partition, "", r.id}
+	}
+}
+
+// ledger is what the oracle knows of records and calls. It is guarded by world.mu.
+type ledger struct {
+	records []*record
+	logs    [][]*record // by partition and offset; nil where there is no record
+	lanes   map[laneName]*laneLog
+	left    int // records that are not over
+	calls   int
+	again   map[string]int // calls for records that were finished before, by what allowed them
+}
+
+// laneLog is the records of a lane, in order.
+type laneLog struct {
+	records []*record
+	low     int // those below are over
+	freed   time.Time
+}
+
+func newLedger(partitions int32) *ledger {
+	return &ledger{logs: make([][]*record, partitions), lanes: make(map[laneName]*laneLog), again: make(map[string]int)}
+}
+
+// add takes in a record that is about to be produced.
+func (l *ledger) add(s *scenario, plan recordPlan) *record {
+	r := &record{recordPlan: plan, id: len(l.records), offset: -1, produced: time.Now()}
+	l.records = append(l.records, r)
+	l.left++
+	name := s.lane(r)
+	if l.lanes[name] == nil {
+		l.lanes[name] = new(laneLog)
+	}
+	l.lanes[name].records = append(l.lanes[name].records, r)
+	return r
+}
+
+// place notes a record's offset.
+func (l *ledger) place(r *record, offset int64) {
+	if r.offset >= 0 {
+		return
+	}
+	r.offset = offset
+	for int64(len(l.logs[r.partition])) <= offset {
+		l.logs[r.partition] = append(l.logs[r.partition], nil)
+	}
+	l.logs[r.partition][offset] = r
+}
+
+func (l *ledger) finish(r *record, t *tenure) {
+	if !r.over() {
+		l.left--
+	}
+	r.finished = append(r.finished, t)
+}
+
+func (l *ledger) cut(r *record) {
+	if !r.over() {
+		l.left--
+	}
+	r.gone = true
+}
+
+func (l *ledger) buried(r *record) {
+	if !r.over() {
+		l.left--
+	}
+	r.dead = true
+}
+
+// unfinished is the lowest record of a range that the process has no right to commit past; nil when there is none.
+func (l *ledger) unfinished(p *process, partition int32, from, to int64) *record {
+	log := l.logs[partition]
+	for o := max(0, from); o < min(to, int64(len(log))); o++ {
+		r := log[o]
+		if r == nil || r.dead || r.gone || (p != nil && r.finishedBy(p)) || (p == nil && r.over()) {
+			continue
+		}
+		return r
+	}
+	return nil
+}
+
+// before is an earlier record of the lane that the call would leave behind if it began with r; nil when there is none.
+func (lane *laneLog) before(r *record, c *call) *record {
+	for lane.low < len(lane.records) && lane.records[lane.low].over() {
+		lane.low++
+	}
+	for _, o := range lane.records[lane.low:] {
+		if o.offset < 0 || o.offset >= r.offset || o.over() || slices.Contains(o.given, c.t) {
+			continue
+		}
+		if c.p.w.scenario.commit.before && o.offset < c.t.atLeast { // committed, and lost with its process
+			continue
+		}
+		if !slices.ContainsFunc(c.messages, func(m sluice.Message[*record]) bool { return m.Value == o }) {
+			return o
+		}
+	}
+	return nil
+}
+
+// repeated says why a record that was finished before may be called for again; "" when it may not.
+func (l *ledger) repeated(r *record, by *tenure) string {
+	if by.excuse != "" {
+		return by.excuse // it does not know that it is not the owner any more
+	}
+	if r.offset < by.atLeast {
+		return ""
+	}
+	for _, t := range r.finished {
+		if t == by {
+			return ""
+		}
+		if why := l.allowed(r, t); why == "" {
+			return ""
+		} else if len(r.finished) == 1 {
+			return why
+		}
+	}
+	return "several"
+}
+
+// allowed says why the work of an earlier tenure may be done again.
+func (l *ledger) allowed(r *record, t *tenure) string {
+	t.process.waited()
+	switch {
+	case t.excuse != "":
+		return t.excuse
+	case t.ended.IsZero():
+		return ""
+	case t.lost():
+		return "lost"
+	case t.moved():
+		return "moved"
+	}
+	log := l.logs[t.partition]
+	for o := max(0, t.frontier); o < r.offset; o++ {
+		if u := log[o]; u != nil && !u.overIn(t) {
+			return "ahead"
+		}
+	}
+	return ""
+}
+
+// overIn tells whether the tenure was through with the record.
+func (r *record) overIn(t *tenure) bool {
+	return slices.Contains(r.finished, t) || slices.Contains(r.given, t) && r.dead
+}
+
+func (t *tenure) lost() bool {
+	return t.cause != nil && errors.Is(context.Cause(t.cause), sluice.ErrLost)
+}
+func (t *tenure) moved() bool {
+	return t.cause != nil && errors.Is(context.Cause(t.cause), sluice.ErrMoved)
+}

@@ -1,0 +1,303 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sluice-go/sluice"
+)
+
+// scenario is what a seed decides.
+type scenario struct {
+	seed  uint64
+	theme theme
+
+	brokers    int
+	partitions int32
+	slots      int // at the start
+	protocol   protocol
+
+	session, rebalance, drain, commitTimeout time.Duration
+
+	ordering sluice.Ordering
+	workers  int
+	commit   commitPlan
+	attempts int // 0: for ever
+	failure  sluice.OnFailure
+	backoff  time.Duration
+	batch    int           // 0: a Route
+	wait     time.Duration // of a batch
+	rollBack bool
+
+	keys    int
+	feeds   []feed
+	outages []window
+	faults  []fault
+	length  time.Duration // of feeding and of faults
+
+	grows    time.Duration // when a partition is added; 0 never
+	truncate bool          // retention passes the group's commit
+}
+
+// most is how many partitions there are in the end.
+func (s *scenario) most() int32 {
+	if s.grows > 0 {
+		return s.partitions + 1
+	}
+	return s.partitions
+}
+
+// theme is what a scenario is mostly about, so that each kind of trouble comes up within a few dozen seeds.
+type theme int
+
+const (
+	themeCrash   theme = iota // processes die, freeze and come back
+	themeScale                // members come and go, handlers are slow
+	themeBrokers              // brokers answer with errors, leaders and coordinators move
+	themeWork                 // handlers fail in every way
+	themeSteady               // members come and go, and what stays must not notice
+	themeMixed                // everything
+	themes
+)
+
+var themeNames = [...]string{"crash", "scale", "brokers", "work", "steady", "mixed"}
+
+func (t theme) String() string { return themeNames[t] }
+
+// protocol is how the members of the group agree.
+type protocol string
+
+const (
+	cooperative protocol = "cooperative"
+	eager       protocol = "eager"
+	consumer    protocol = "consumer" // KIP-848
+)
+
+// commitPlan is a strategy, with what the oracle has to know of it.
+type commitPlan struct {
+	name   string
+	policy sluice.Commit
+	before bool // at most once
+	manual bool
+	waits  bool // records wait for commits, and so for rebalances
+}
+
+// feed is some records that are produced together.
+type feed struct {
+	at      time.Duration
+	records []recordPlan
+	txn     txn
+	open    time.Duration // how long its transaction takes
+}
+
+// txn is whether records are produced in a transaction, and how it ends.
+type txn int
+
+const (
+	noTxn txn = iota
+	committed
+	aborted
+)
+
+// recordPlan is what a handler makes of a record.
+type recordPlan struct {
+	partition int32
+	key       string // "" none
+	kind      kind
+	takes     time.Duration
+	times     int // failing: how often
+}
+
+// kind is the outcome of a handler.
+type kind int
+
+const (
+	succeeds   kind = iota
+	hangs           // at the first call, until its context ends or a long time has passed
+	stubborn        // takes long and does not look at its context
+	fails           // some times, then succeeds
+	failsLater      // as fails, with a wait of its own
+	failsAlways
+	poison
+	panics
+	undecodable
+	skips
+)
+
+var kindNames = [...]string{"ok", "hangs", "stubborn", "fails", "fails later", "fails always", "poison", "panics", "undecodable", "skips"}
+
+func (k kind) String() string { return kindNames[k] }
+
+// window is a time in which no handler succeeds.
+type window struct{ from, to time.Duration }
+
+// dice is where decisions come from.
+type dice struct{ *rand.Rand }
+
+func (d dice) chance(percent int) bool { return d.IntN(100) < percent }
+
+// between is a time in [from, to).
+func (d dice) between(from, to time.Duration) time.Duration {
+	return from + time.Duration(d.Int64N(int64(to-from)))
+}
+
+func pick[T any](d dice, from ...T) T { return from[d.IntN(len(from))] }
+
+// newScenario makes the scenario of a seed.
+func newScenario(seed uint64) *scenario {
+	d := dice{rand.New(rand.NewPCG(seed, 20260918))}
+	s := &scenario{seed: seed, theme: theme(seed % uint64(themes))}
+	s.brokers = pick(d, 1, 1, 2, 3)
+	s.partitions = int32(pick(d, 1, 2, 3, 4, 6))
+	s.slots = pick(d, 1, 2, 2, 3)
+	s.protocol = pick(d, cooperative, cooperative, cooperative, eager, consumer, consumer)
+	s.session = pick(d, 10*time.Second, 12*time.Second)
+	s.drain = pick(d, 2*time.Second, 4*time.Second)
+	s.commitTimeout = pick(d, 2*time.Second, 3*time.Second)
+	s.rebalance = 9 * time.Second // below the session: the brokers here take who waits for others to join for dead
+	s.length = d.between(30*time.Second, 60*time.Second)
+	switch s.theme {
+	case themeSteady:
+		s.brokers = 1
+		if s.protocol == eager {
+			s.protocol = cooperative
+		}
+		s.partitions = int32(pick(d, 4, 6))
+		s.slots = pick(d, 1, 2)
+	case themeScale:
+		s.partitions = max(2, s.partitions)
+	case themeBrokers:
+		s.brokers = pick(d, 2, 3)
+	case themeCrash, themeWork, themeMixed, themes:
+	}
+	if s.theme != themeSteady && d.chance(10) {
+		s.grows = d.between(5*time.Second, s.length/2)
+	}
+	s.truncate = s.theme == themeMixed && d.chance(15)
+	s.policy(d)
+	s.feed(d)
+	s.schedule(d)
+	return s
+}
+
+// policy decides how records are treated.
+func (s *scenario) policy(d dice) {
+	s.ordering = pick(d, sluice.ByPartition, sluice.ByKey, sluice.ByKey, sluice.Unordered)
+	s.workers = pick(d, 1, 2, 4, 16)
+	s.keys = pick(d, 1, 3, 10)
+	s.backoff = pick(d, 50*time.Millisecond, 500*time.Millisecond)
+	s.commit = pick(d,
+		commitPlan{name: "every 200ms", policy: sluice.Every(200 * time.Millisecond)},
+		commitPlan{name: "every 1s", policy: sluice.Every(time.Second)},
+		commitPlan{name: "every 1h", policy: sluice.Every(time.Hour)},
+		commitPlan{name: "every 5", policy: sluice.EveryN(5)},
+		commitPlan{name: "1s or 5", policy: sluice.EveryOrN(time.Second, 5)},
+		commitPlan{name: "each", policy: sluice.EachRecord(), waits: true},
+	)
+	if s.theme != themeSteady && d.chance(25) {
+		s.batch, s.wait, s.rollBack = pick(d, 1, 5, 50), pick(d, 0, 0, 300*time.Millisecond), d.chance(30)
+	}
+	if s.theme != themeSteady && d.chance(20) {
+		s.commit = pick(d, commitPlan{name: "before", policy: sluice.BeforeHandle(), before: true, waits: true},
+			commitPlan{name: "manual", policy: sluice.Manual(), manual: true})
+	}
+	if d.chance(70) {
+		s.failure = pick[sluice.OnFailure](d, sluice.DeadLetter{Topic: deadLetters}, sluice.DeadLetter{Topic: deadLetters}, sluice.Drop{})
+		s.attempts = pick(d, 0, 2, 4)
+	}
+	if s.theme == themeSteady {
+		s.workers = 16
+		s.commit = pick(d, commitPlan{name: "every 200ms", policy: sluice.Every(200 * time.Millisecond)},
+			commitPlan{name: "every 1s", policy: sluice.Every(time.Second)})
+	}
+}
+
+// feed decides what is produced, and what handlers make of it.
+func (s *scenario) feed(d dice) {
+	odds := map[theme]struct{ slow, hang, fail, dead int }{
+		themeCrash: {10, 2, 5, 2}, themeScale: {15, 3, 3, 1}, themeBrokers: {5, 1, 5, 5},
+		themeWork: {5, 3, 20, 10}, themeSteady: {2, 0, 0, 0}, themeMixed: {8, 2, 8, 4},
+	}[s.theme]
+	one := func() recordPlan {
+		r := recordPlan{partition: d.Int32N(s.partitions), takes: pick(d, 0, 0, time.Millisecond, 10*time.Millisecond)}
+		if d.chance(90) {
+			r.key = fmt.Sprintf("k%d", d.IntN(s.keys))
+		}
+		switch roll := d.IntN(100); {
+		case roll < odds.slow:
+			r.takes = d.between(200*time.Millisecond, 3*time.Second)
+		case roll < odds.slow+odds.hang:
+			r.kind, r.takes = pick(d, hangs, stubborn), d.between(5*time.Second, 20*time.Second)
+		case roll < odds.slow+odds.hang+odds.fail:
+			r.kind, r.times = pick(d, fails, fails, failsLater, skips), 1+d.IntN(3)
+		case roll < odds.slow+odds.hang+odds.fail+odds.dead && s.failure != nil:
+			r.kind = pick(d, poison, panics, undecodable)
+			if s.attempts > 0 {
+				r.kind = pick(d, poison, panics, undecodable, failsAlways)
+			}
+			if _, drops := s.failure.(sluice.Drop); drops && s.batch > 0 && r.kind == undecodable {
+				r.kind = poison // whether it was dropped cannot be seen from outside
+			}
+		}
+		return r
+	}
+	first := feed{}
+	for range 20 + d.IntN(100) {
+		first.records = append(first.records, one())
+	}
+	s.feeds = append(s.feeds, first)
+	txns := s.theme != themeSteady && d.chance(15)
+	every := d.between(500*time.Millisecond, 3*time.Second)
+	if s.theme == themeSteady {
+		every = 250 * time.Millisecond
+	}
+	for at := every; at < s.length; at += every {
+		f := feed{at: at}
+		if s.theme == themeSteady {
+			for p := range s.partitions {
+				r := one()
+				r.partition = p
+				f.records = append(f.records, r)
+			}
+		} else {
+			for range d.IntN(10) {
+				r := one()
+				if s.grows > 0 && at > s.grows && d.chance(20) {
+					r.partition = s.partitions
+				}
+				f.records = append(f.records, r)
+			}
+			if txns && len(f.records) > 0 {
+				f.txn, f.open = pick(d, noTxn, committed, aborted), d.between(0, time.Second)
+			}
+		}
+		s.feeds = append(s.feeds, f)
+	}
+	if s.theme != themeSteady && d.chance(30) {
+		from := d.between(0, s.length-10*time.Second)
+		s.outages = append(s.outages, window{from, from + d.between(time.Second, 10*time.Second)})
+	}
+}
+
+func (s *scenario) String() string {
+	shape := "route"
+	if s.batch > 0 {
+		shape = fmt.Sprintf("batches of %d waiting %v", s.batch, s.wait)
+	}
+	n := 0
+	for _, f := range s.feeds {
+		n += len(f.records)
+	}
+	more := ""
+	if s.grows > 0 {
+		more += fmt.Sprintf(", one more partition at %v", s.grows.Round(time.Millisecond))
+	}
+	if s.truncate {
+		more += ", retention passes the commit"
+	}
+	return fmt.Sprintf("seed %d, theme %v: %d brokers, %d partitions, %d members (%s), %s %v, %d workers, commit %s, attempts %d, on failure %T, "+
+		"session %v, drain %v, commit timeout %v, %d records, %d outages, %d faults in %v%s",
+		s.seed, s.theme, s.brokers, s.partitions, s.slots, s.protocol, shape, s.ordering, s.workers, s.commit.name, s.attempts, s.failure,
+		s.session, s.drain, s.commitTimeout, n, len(s.outages), len(s.faults), s.length.Round(time.Second), more)
+}

@@ -1,0 +1,385 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice/internal/bubble"
+)
+
+// world is one scenario at work.
+type world struct {
+	*bubble.Cluster
+	addresses []string // of the brokers
+	scenario  *scenario
+	trace     *trace
+	look      chan struct{} // a commit came
+	stopped   chan struct{} // closed at a failure
+	jobs      sync.WaitGroup
+	slots     []*slot
+	burying   *kfake.FaultHandle
+	feeder    *kgo.Client // of transactions; nil without any
+	did       map[what]int
+
+	mu           sync.Mutex
+	ledger       *ledger
+	commits      *commits
+	alive        map[string]*process
+	clients      map[string]string // the names of processes by their ids as members, where those do not tell
+	processes    int
+	tenures      []*tenure // all that there ever were
+	ending       bool
+	failed       bool
+	failure      string
+	trouble      string
+	troubleUntil time.Time
+}
+
+// outcome is what a world came to.
+type outcome struct {
+	failure    string
+	trace      *trace
+	virtual    time.Duration
+	records    int
+	calls      int
+	commits    int
+	processes  int
+	duplicates map[string]int
+	faults     map[what]int
+}
+
+// run runs a scenario in a bubble.
+func run(t *testing.T, s *scenario, tr *trace) outcome {
+	t.Helper()
+	var out outcome
+	opts := []kfake.Opt{
+		kfake.NumBrokers(s.brokers), kfake.Ports([]int{9092, 9093, 9094}[:s.brokers]...),
+		kfake.BrokerConfigs(map[string]string{
+			"group.consumer.session.timeout.ms":    strconv.FormatInt(s.session.Milliseconds(), 10),
+			"group.consumer.heartbeat.interval.ms": "2000",
+		}),
+	}
+	bubble.Run(t, map[string]int32{topic: s.partitions, deadLetters: 1}, func(_ *testing.T, c *bubble.Cluster) {
+		tr.began = time.Now()
+		w := &world{
+			Cluster: c, addresses: c.ListenAddrs(), scenario: s, trace: tr,
+			look: make(chan struct{}, 1), stopped: make(chan struct{}), did: make(map[what]int),
+			ledger: newLedger(s.most()), commits: newCommits(s.most()), alive: make(map[string]*process), clients: make(map[string]string),
+		}
+		w.run()
+		out = outcome{
+			failure: w.failure, trace: tr, virtual: time.Since(tr.began), records: len(w.ledger.records), calls: w.ledger.calls,
+			commits: w.commits.seen, processes: w.processes, duplicates: w.ledger.again, faults: w.did,
+		}
+	}, opts...)
+	return out
+}
+
+func (w *world) run() {
+	w.trace.notef("world", "%v", w.scenario)
+	w.watch()
+	over := make(chan struct{})
+	w.spawn(func() { w.comparing(over) })
+	for i := range w.scenario.slots {
+		s := &slot{name: fmt.Sprintf("slot %d", i), wanted: true}
+		w.slots = append(w.slots, s)
+		w.start(s)
+	}
+	w.live()
+	if w.settle() {
+		w.stop()
+	} else {
+		w.stopAll()
+	}
+	close(over)
+	w.jobs.Wait()
+	if w.feeder != nil {
+		w.feeder.Close()
+	}
+}
+
+// live feeds and does the faults.
+func (w *world) live() {
+	feeds, faults := w.scenario.feeds, w.scenario.faults
+	for len(feeds) > 0 || len(faults) > 0 {
+		isFeed := len(faults) == 0 || len(feeds) > 0 && feeds[0].at <= faults[0].at
+		var at time.Duration
+		if isFeed {
+			at = feeds[0].at
+		} else {
+			at = faults[0].at
+		}
+		if !w.sleep(at - time.Since(w.trace.began)) {
+			return
+		}
+		if isFeed {
+			w.produce(feeds[0])
+			feeds = feeds[1:]
+		} else {
+			w.do(faults[0])
+			faults = faults[1:]
+		}
+	}
+	w.sleep(w.scenario.calm() - time.Since(w.trace.began))
+}
+
+// settle waits until every record is over, nothing runs, and every partition has somebody.
+func (w *world) settle() bool {
+	from, patience := time.Now(), w.patience()
+	for calm := 0; calm < 4; {
+		why := w.busy()
+		if calm++; why != "" {
+			calm = 0
+		}
+		if time.Since(from) > patience {
+			w.failf("liveness: %v after the last fault: %s; %s", patience, why, w.unfinished())
+		}
+		if !w.sleep(250 * time.Millisecond) {
+			return false
+		}
+	}
+	w.trace.notef("world", "everything is finished")
+	return true
+}
+
+// patience is how long everything may take that is left: if one worker does it all, a rebalance, and two sessions.
+func (w *world) patience() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := time.Minute + w.scenario.rebalance + 2*w.scenario.session
+	for _, r := range w.ledger.records {
+		if !r.over() {
+			d += r.takes*time.Duration(r.times+w.scenario.attempts+1) + time.Duration(r.times)*3*time.Second
+		}
+	}
+	return d
+}
+
+// busy says what there is still to do; "" when there is nothing.
+func (w *world) busy() string {
+	info := w.GroupInfo(group)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	running, owned := 0, make(map[int32]bool)
+	for _, p := range w.alive {
+		running += p.running
+		for n := range p.tenures {
+			owned[n] = true
+		}
+	}
+	left := w.ledger.left
+	if w.scenario.commit.before {
+		left = w.leftBefore()
+	}
+	switch {
+	case left > 0 || running > 0:
+		return fmt.Sprintf("%d records are not finished, %d handlers run", left, running)
+	case len(owned) < int(w.scenario.most()):
+		return fmt.Sprintf("%d of %d partitions have nobody", int(w.scenario.most())-len(owned), w.scenario.most())
+	case info == nil || info.State != "Stable":
+		return "the group is not stable"
+	}
+	return ""
+}
+
+// leftBefore counts the records that are not finished, and not lost with the process that committed them first.
+func (w *world) leftBefore() int {
+	left := 0
+	for _, r := range w.ledger.records {
+		lost := r.offset >= 0 && r.offset < w.commits.at(r.partition) && (r.last == nil || !r.last.ended.IsZero() || r.last.process.gone)
+		if !r.over() && !lost {
+			left++
+		}
+	}
+	return left
+}
+
+// unfinished tells what is left, and how the members do.
+func (w *world) unfinished() string {
+	text := ""
+	w.mu.Lock()
+	for _, r := range w.ledger.records {
+		if !r.over() && len(text) < 300 {
+			text += fmt.Sprintf("offset %d of %d (%v, %d calls), ", r.offset, r.partition, r.kind, r.calls)
+		}
+	}
+	alive := make([]*process, 0, len(w.alive))
+	for _, p := range w.alive {
+		alive = append(alive, p)
+	}
+	w.mu.Unlock()
+	for _, p := range alive {
+		text += fmt.Sprintf("\n%s: %+v", p.name, p.app.Health())
+	}
+	return text
+}
+
+// stop stops everything, and checks that all is committed then. A last commit may fail while others leave, as on classic groups
+// it waits for them: then one more process has to put it right.
+func (w *world) stop() {
+	for again := range 2 {
+		clean := w.stopAll()
+		if w.hasFailed() {
+			return
+		}
+		w.compare()
+		if w.committed(clean || again > 0) {
+			return
+		}
+		w.mu.Lock()
+		w.ending = false
+		w.mu.Unlock()
+		w.start(&slot{name: "the last", wanted: true})
+		if !w.settle() {
+			w.stopAll()
+			return
+		}
+	}
+}
+
+// stopAll stops every process, and reports whether each of them was clean.
+func (w *world) stopAll() bool {
+	w.mu.Lock()
+	w.ending = true
+	failed := w.failed
+	alive := slices.Collect(maps.Values(w.alive))
+	w.mu.Unlock()
+	for _, p := range alive {
+		if failed {
+			p.link.Cut()
+			p.app.Abort()
+		}
+		p.stop()
+	}
+	clean := true
+	for _, p := range alive {
+		<-p.over
+		w.mu.Lock()
+		clean = clean && p.err == nil
+		w.mu.Unlock()
+	}
+	return clean
+}
+
+// committed tells whether everything is committed, and demands it.
+func (w *world) committed(demand bool) bool {
+	ends, err := w.Admin().ListEndOffsets(context.Background(), topic)
+	if err != nil {
+		w.failf("setup: list the ends: %v", err)
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range w.scenario.most() {
+		end, _ := ends.Lookup(topic, p)
+		at := w.commits.at(p)
+		if at == end.Offset {
+			continue
+		}
+		if demand {
+			w.failLockedf("invariant 10: everything is finished, every member stopped, and of partition %d only %d of %d is committed", p, at, end.Offset)
+		}
+		return false
+	}
+	if w.scenario.commit.before {
+		w.losses()
+	}
+	return true
+}
+
+// losses checks that no more is lost than a commit that comes first may lose.
+func (w *world) losses() {
+	lost, most := make(map[int32]int), make(map[int32]int)
+	for _, r := range w.ledger.records {
+		if !r.over() {
+			lost[r.partition]++
+		}
+	}
+	for _, t := range w.tenures {
+		if t.excuse != "" || t.lost() || t.moved() {
+			most[t.partition] += max(64, w.scenario.workers, w.scenario.batch)
+		}
+	}
+	for p, n := range lost {
+		if n > most[p] {
+			w.failLockedf("invariant 1: %d records of partition %d are lost, and at most %d may be", n, p, most[p])
+		}
+	}
+}
+
+func (w *world) hasFailed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
+}
+
+// comparing looks at the group's commits whenever one came.
+func (w *world) comparing(over chan struct{}) {
+	for {
+		select {
+		case <-w.look:
+			w.compare()
+		case <-over:
+			return
+		}
+	}
+}
+
+// sleep sleeps in virtual time; false once something failed.
+func (w *world) sleep(d time.Duration) bool {
+	select {
+	case <-w.stopped:
+		return false
+	case <-time.After(max(0, d)):
+		return true
+	}
+}
+
+// spawn runs f, and has the world wait for it.
+func (w *world) spawn(f func()) { w.jobs.Go(f) }
+
+// after calls f after d, unless the world ended.
+func (w *world) after(d time.Duration, f func()) {
+	w.spawn(func() {
+		if w.sleep(d) {
+			f()
+		}
+	})
+}
+
+func (w *world) failf(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failLockedf(format, args...)
+}
+
+// failLockedf notes the first rule that was broken, and ends the world.
+func (w *world) failLockedf(format string, args ...any) {
+	if w.failed {
+		return
+	}
+	w.failed = true
+	w.failure = fmt.Sprintf(format, args...)
+	w.trace.notef("oracle", "%s", w.failure)
+	if f := w.trace.broken; f != nil {
+		f(w.failure, w.trace.last())
+	}
+	close(w.stopped)
+}
+
+func (w *world) recordOf(id string) *record {
+	n, err := strconv.Atoi(id)
+	if err != nil || n >= len(w.ledger.records) {
+		return nil
+	}
+	return w.ledger.records[n]
+}
