@@ -56,7 +56,7 @@ type assignment struct {
 
 	main   *lane            // of ByPartition
 	keyed  map[string]*lane // of ByKey; only lanes with something in them
-	ready  fifo[*lane]
+	ready  readyLanes
 	listed bool // in the route's ready queue
 	runs   []*run
 	parked map[*lane]struct{}
@@ -191,7 +191,7 @@ func (e *Engine) quiet(a *assignment, s state) {
 	}
 	clear(a.parked)
 	clear(a.keyed)
-	a.main, a.ready, a.awaiting, a.readyRecords = nil, fifo[*lane]{}, nil, 0
+	a.main, a.ready, a.awaiting, a.readyRecords = nil, readyLanes{}, nil, 0
 	if a.batchTimer != nil {
 		a.batchTimer.Stop()
 	}

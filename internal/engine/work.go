@@ -111,7 +111,7 @@ func (a *assignment) popReady() *lane {
 func (e *Engine) takeBatch(a *assignment, r *run) {
 	rt := a.route
 	for a.ready.len() > 0 && len(r.items) < rt.MaxSize {
-		if len(r.items) > 0 && a.ready.peek()[0].queue.peek()[0].alone() {
+		if len(r.items) > 0 && a.ready.peek().queue.peek()[0].alone() {
 			break
 		}
 		l := a.popReady()
