@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/pprof"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sluice-go/sluice"
+)
+
+const taskVariable = "SLUICE_BENCH_CONSUMER_TASK"
+
+// task is what this program does as a child of itself.
+type task struct {
+	Do      string   `json:"do"`
+	Brokers []string `json:"brokers"`
+	Topic   string   `json:"topic"`
+	Group   string   `json:"group"`
+	Profile string   `json:"profile"`
+
+	Ordering sluice.Ordering `json:"ordering"`
+	Workers  int             `json:"workers"`
+	Takes    time.Duration   `json:"takes"`  // of a handler
+	Commit   time.Duration   `json:"commit"` // 0: as by default
+
+	Protocol   sluice.GroupProtocol `json:"protocol"`
+	NoMetadata bool                 `json:"no_metadata"` // commits without what is ahead
+	span
+}
+
+// span is how much is measured: all of some records, or what happens in a window after a time of warming up.
+type span struct {
+	Records int64         `json:"records"`
+	WarmUp  time.Duration `json:"warm_up"`
+	Window  time.Duration `json:"window"`
+}
+
+// What a child does.
+const (
+	doRaw      = "raw"
+	doSluice   = "sluice"
+	doSleepers = "sleepers"
+)
+
+// runChild does a task and prints its values.
+func runChild(ctx context.Context, text string) error {
+	var t task
+	if err := json.Unmarshal([]byte(text), &t); err != nil {
+		return fmt.Errorf("%s: %w", taskVariable, err)
+	}
+	if t.Profile != "" {
+		f, err := os.Create(t.Profile)
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile() // the file ends with the process
+	}
+	does := map[string]func(context.Context, task) (values, error){
+		doRaw: rawLoop, doSluice: sluiceConsumer, doSleepers: sleepers,
+		doStuck: stuck, doRestart: restart, doMember: member, doBackoff: backingOff, doIdle: idle,
+	}
+	do := does[t.Do]
+	if do == nil {
+		return fmt.Errorf("%s: there is no task %q", taskVariable, t.Do)
+	}
+	v, err := do(ctx, t)
+	if err != nil {
+		return err
+	}
+	v[rss] = memoryPeak()
+	return json.NewEncoder(os.Stdout).Encode(v)
+}
+
+// measure waits until count has come far enough, and returns the rate and the processor's time. It looks every two milliseconds, which
+// costs every arm the same. Records that were handled at the first look are not counted, but all of the process' time is, unless there is
+// a window.
+func (s span) measure(ctx context.Context, count func() int64) (values, error) {
+	const look = 2 * time.Millisecond
+	for count() == 0 {
+		if err := pause(ctx, look); err != nil {
+			return nil, errors.Join(errors.New("no record came"), err)
+		}
+	}
+	var cpu time.Duration
+	if s.Window > 0 {
+		if err := pause(ctx, s.WarmUp); err != nil {
+			return nil, err
+		}
+		cpu = cpuTime()
+	}
+	first, from := count(), time.Now()
+	last := first
+	for (s.Window > 0 && time.Since(from) < s.Window) || (s.Window == 0 && last < s.Records) {
+		if err := pause(ctx, look); err != nil {
+			return nil, errors.Join(fmt.Errorf("%d records came", count()), err)
+		}
+		last = count()
+	}
+	took, cpu := time.Since(from), cpuTime()-cpu
+	n := float64(last)
+	if s.Window > 0 {
+		n -= float64(first)
+	}
+	return values{rate: float64(last-first) / took.Seconds(), cpuMicros: cpu.Seconds() * 1e6 / n}, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// cpuTime is what this process has used so far.
+func cpuTime() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// memoryPeak is the most memory that this process had, in MiB. The resources that its parent is told of would not do: there a child begins
+// with what its parent had. 0 where the system does not tell.
+func memoryPeak() float64 {
+	text, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(text)) {
+		var kib float64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kib); n == 1 {
+			return kib / 1024
+		}
+	}
+	return 0
+}
+
+// handler is a route's.
+type handler func(context.Context, sluice.Message[[]byte]) error
+
+// consumer runs an app with one route until its stop is called, which returns what Run does. set may change what is special.
+func (t task) consumer(ctx context.Context, set func(*sluice.Config, *sluice.Policy), handle handler) (*sluice.App, func() error, error) {
+	cfg := sluice.Config{
+		Brokers: t.Brokers, Group: t.Group,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	policy := sluice.Policy{Ordering: t.Ordering, Workers: t.Workers}
+	if set != nil {
+		set(&cfg, &policy)
+	}
+	app, err := sluice.New(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	route := sluice.Route[[]byte]{Topics: []string{t.Topic}, Decode: sluice.Raw, Handle: handle, Policy: policy}
+	if err := sluice.Add(app, route); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- app.Run(ctx) }()
+	return app, func() error { cancel(); return <-done }, nil
+}
