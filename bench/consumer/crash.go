@@ -26,7 +26,7 @@ const (
 func crashJob() job {
 	t := task{Ordering: sluice.Unordered, Workers: noOpWorkers, Commit: 500 * time.Millisecond}
 	contiguous := t
-	contiguous.NoMetadata = true
+	contiguous.CommitMetadata = -1
 	return job{
 		name: "crash", rounds: fixedRounds,
 		arms: []arm{
@@ -90,6 +90,7 @@ func (s *stage) crashed(ctx context.Context, t task) error {
 func (t task) crashConsumer(ctx context.Context, handle handler) (*sluice.App, func() error, error) {
 	return t.consumer(ctx, func(c *sluice.Config, p *sluice.Policy) {
 		c.SessionTimeout = 3 * time.Second
+		c.CommitMetadata = t.CommitMetadata
 		p.Commit = sluice.Every(t.Commit)
 	}, handle)
 }

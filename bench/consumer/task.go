@@ -30,8 +30,8 @@ type task struct {
 	Takes    time.Duration   `json:"takes"`  // of a handler
 	Commit   time.Duration   `json:"commit"` // 0: as by default
 
-	Protocol   sluice.GroupProtocol `json:"protocol"`
-	NoMetadata bool                 `json:"no_metadata"` // commits without what is ahead
+	CommitMetadata int                  `json:"commit_metadata"`
+	Protocol       sluice.GroupProtocol `json:"protocol"`
 	span
 }
 
