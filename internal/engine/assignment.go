@@ -49,6 +49,7 @@ type assignment struct {
 	committed int64            // as the broker acknowledged it; -1 none
 	metadata  string           // that it acknowledged with it
 	changes   uint64           // of what was ahead then, by the tracker
+	acked     bool             // a commit of this assignment was acknowledged
 	unsure    bool             // another commit is under way, or nobody knows whether it arrived
 	begin     int64            // where it was opened
 	logStart  int64

@@ -70,8 +70,7 @@ func (e *Engine) commitLoop(ctx context.Context) {
 			case r.CommitFirst:
 				return a.dirty()
 			case r.CommitManually:
-				f, _ := a.frontier()
-				return a.moved() && f == a.begin // where it started
+				return a.owesStart()
 			default:
 				return a.dirty() || len(a.awaiting) > 0
 			}
@@ -80,7 +79,7 @@ func (e *Engine) commitLoop(ctx context.Context) {
 			r.since = 0
 		}
 		e.unlock()
-		if err := e.commit(ctx, as); err != nil && ctx.Err() == nil {
+		if err := e.commit(ctx, as, unasked); err != nil && ctx.Err() == nil {
 			e.mu.Lock()
 			e.rewait++
 			e.commitIn(min(time.Second, 50*time.Millisecond<<min(e.rewait, 6)))
@@ -153,8 +152,21 @@ func (e *Engine) assignments(ok func(*assignment) bool) []*assignment {
 	return as
 }
 
+// demand says who wants a commit.
+type demand bool
+
+const (
+	unasked  demand = false // the policy's: a route that commits manually has its start committed, and nothing else
+	demanded demand = true  // the user, a revoke or a stop
+)
+
+// owesStart tells whether a partition has no commit yet of where it began.
+func (a *assignment) owesStart() bool {
+	return a.works() && a.tracker != nil && !a.acked && a.committed != a.begin
+}
+
 // commit commits the frontiers of some assignments, one request at a time, with what is finished above them.
-func (e *Engine) commit(ctx context.Context, as []*assignment) error {
+func (e *Engine) commit(ctx context.Context, as []*assignment, by demand) error {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.CommitTimeout)
 	defer cancel()
 	if err := acquire(ctx, e.committing); err != nil {
@@ -168,7 +180,7 @@ func (e *Engine) commit(ctx context.Context, as []*assignment) error {
 		f()
 	}
 	for {
-		if err := e.send(ctx, as); !errors.Is(err, errMetadata) {
+		if err := e.send(ctx, as, by); !errors.Is(err, errMetadata) {
 			return err
 		}
 	}
@@ -176,7 +188,7 @@ func (e *Engine) commit(ctx context.Context, as []*assignment) error {
 
 // send makes one request. What is sent is read when it is sent, after every wait of the client, and only for assignments that are
 // not closed by then: an older frontier could rewind the next owner. Offset and metadata are of one moment.
-func (e *Engine) send(ctx context.Context, as []*assignment) error {
+func (e *Engine) send(ctx context.Context, as []*assignment, by demand) error {
 	ask := make(map[string]map[int32]kgo.EpochOffset)
 	mine := make(map[part]*assignment)
 	for _, a := range as {
@@ -198,7 +210,14 @@ func (e *Engine) send(ctx context.Context, as []*assignment) error {
 				return false
 			}
 			e.publishRuns(a)
-			sent[a] = a.snapshot()
+			switch {
+			case !a.route.CommitManually || by == demanded:
+				sent[a] = a.snapshot()
+			case a.owesStart():
+				sent[a] = snapshot{offset: a.begin, epoch: -1}
+			default:
+				return false
+			}
 			return true
 		})
 		e.encode(sent)
@@ -319,7 +338,7 @@ func (e *Engine) committed(
 
 // acknowledged lets go on what waited for a commit.
 func (e *Engine) acknowledged(a *assignment, s snapshot) {
-	a.committed, a.metadata, a.changes, a.unsure = s.offset, s.metadata, s.changes, false
+	a.committed, a.metadata, a.changes, a.unsure, a.acked = s.offset, s.metadata, s.changes, false, true
 	waiting := a.awaiting
 	a.awaiting = nil
 	if a.route.CommitFirst {
@@ -350,5 +369,5 @@ func (e *Engine) Commit(ctx context.Context) error {
 		return a.dirty()
 	})
 	e.unlock()
-	return e.commit(ctx, as)
+	return e.commit(ctx, as, demanded)
 }

@@ -167,6 +167,46 @@ func TestInvariant3ACommitThatWaitsIsNotSentForALostPartition(t *testing.T) {
 	})
 }
 
+// The commit of where a partition begins is nobody's leave to commit what was finished before it is sent.
+func TestInvariant1OnlyTheStartIsCommittedUnaskedWhereCommitsAreManual(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		var held atomic.Bool
+		var handled atomic.Int64
+		send := make(chan struct{})
+		cfg := engineConfig(t, c, nil)
+		r := cfg.Routes[0]
+		r.CommitManually, r.CommitInterval, r.CommitRecords = true, 0, 0
+		r.Handle = func(_ context.Context, w *engine.Work, r *kgo.Record, _ int) engine.Outcome {
+			<-send
+			w.Finish(r)
+			handled.Add(1)
+			return engine.Outcome{}
+		}
+		cfg.BeforeCommit = func() {
+			if held.CompareAndSwap(false, true) {
+				close(send)
+				c.Until("every record", func() bool { return handled.Load() == 10 })
+			}
+		}
+		e, stop := run(t, cfg)
+		c.Until("a commit that is held", held.Load)
+		time.Sleep(time.Minute)
+		if got := c.Committed("g", "orders", 0); got != 0 {
+			t.Errorf("invariant 1: committed %d, want where it began, 0: nobody asked for more", got)
+		}
+		if err := e.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Committed("g", "orders", 0); got != 10 {
+			t.Errorf("committed %d, want 10", got)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestInvariant3TheHandlerOfALostPartitionChangesNothing(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
 		c.Produce("orders", 0, 0, 10, 0)

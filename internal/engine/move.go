@@ -25,7 +25,7 @@ func (e *Engine) reclaim(a *assignment, cause error) {
 		defer cancel()
 		pos := position{topicID: a.work.TopicID, epoch: -1}
 		err := e.retry(ctx, "commit to "+a.part.String()+", which shows that it is ours", func() error {
-			return e.commit(ctx, []*assignment{a})
+			return e.commit(ctx, []*assignment{a}, demanded)
 		})
 		if err != nil {
 			return

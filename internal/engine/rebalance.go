@@ -154,7 +154,7 @@ func (e *Engine) lastCommit(ctx context.Context, as []*assignment) error {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.CommitTimeout)
 	defer cancel()
 	for try := 1; ; try++ {
-		err := e.commit(ctx, as)
+		err := e.commit(ctx, as, demanded)
 		if err == nil || try == lastCommitTries || errors.Is(err, kerr.UnknownMemberID) ||
 			errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.FencedInstanceID) {
 			return err
