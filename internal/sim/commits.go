@@ -137,6 +137,9 @@ func (w *world) commit(req *kmsg.OffsetCommitRequest) {
 	for _, t := range req.Topics {
 		for _, c := range t.Partitions {
 			w.commitOf(p, c.Partition, c.Offset)
+			if p != nil && p.tenures[c.Partition] != nil {
+				p.tenures[c.Partition].sent = time.Now()
+			}
 			if p != nil && p.asked[c.Partition] != c.Offset {
 				p.asked[c.Partition], p.askedAt[c.Partition] = c.Offset, time.Now()
 			}

@@ -253,9 +253,13 @@ func (w *world) kick(p *process) {
 
 // grow adds a partition to the topic.
 func (w *world) grow() {
-	resp, err := w.Admin().CreatePartitions(context.Background(), 1, topic)
-	if err = errors.Join(err, resp.Error()); err != nil {
-		w.failf("setup: add a partition: %v", err)
+	for range 100 { // brokers may answer with an error just now
+		resp, err := w.Admin().CreatePartitions(context.Background(), 1, topic)
+		if err = errors.Join(err, resp.Error()); err == nil {
+			break
+		}
+		w.trace.notef("feeder", "no partition added yet: %v", err)
+		w.sleep(200 * time.Millisecond)
 	}
 	w.Reconnect() // the feeder has to know of it
 }

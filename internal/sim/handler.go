@@ -184,7 +184,7 @@ func (c *call) mayHandle(r *record) bool {
 	if len(r.finished) > 0 {
 		why := w.ledger.repeated(r, t)
 		if why == "" {
-			w.failLockedf("duplicate: %s handles %v again, which %v finished (it began at %d or later)", p.name, r, r.finished[0], t.atLeast)
+			w.failLockedf("duplicate: %s handles %v again, which %v finished (it began at %d or later)", p.name, r, r.finished[0].tenure, t.atLeast)
 		}
 		w.ledger.again[why]++
 	}

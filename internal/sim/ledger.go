@@ -18,11 +18,17 @@ type record struct {
 	produced time.Time
 	calls    int
 	failures int
-	finished []*tenure
+	finished []finish
 	last     *tenure   // that handled it last
 	given    []*tenure // that gave it to OnFailure
 	dead     bool      // its dead letter reached the brokers
 	gone     bool      // cut off by retention
+}
+
+// finish is one time that a record was finished.
+type finish struct {
+	tenure *tenure
+	at     time.Time
 }
 
 func (r *record) String() string {
@@ -32,13 +38,11 @@ func (r *record) String() string {
 // over tells whether nothing needs to be done about the record any more.
 func (r *record) over() bool { return len(r.finished) > 0 || r.dead || r.gone }
 
-func (r *record) finishedBy(p *process) bool {
-	for _, t := range r.finished {
-		if t.process == p {
-			return true
-		}
-	}
-	return false
+// finishedFor tells whether the process may commit past the record: it finished it, or another did, and told so in a commit.
+func (r *record) finishedFor(p *process) bool {
+	return slices.ContainsFunc(r.finished, func(f finish) bool {
+		return f.tenure.process == p || !f.at.After(f.tenure.sent)
+	})
 }
 
 // tenure is one partition in the hands of one process, from one assign to its end.
@@ -50,6 +54,8 @@ type tenure struct {
 	atLeast   int64 // where it begins, or further on
 	ended     time.Time
 	frontier  int64           // at its end
+	recorded  time.Time       // what was finished before it is in a commit that was acknowledged
+	sent      time.Time       // the last commit that reached the coordinator
 	cause     context.Context //nolint:containedctx // of its handlers: it knows why it ended
 	excuse    string          // why its work may be done again
 }
@@ -133,7 +139,7 @@ func (l *ledger) finish(r *record, t *tenure) {
 	if !r.over() {
 		l.left--
 	}
-	r.finished = append(r.finished, t)
+	r.finished = append(r.finished, finish{t, time.Now()})
 }
 
 func (l *ledger) cut(r *record) {
@@ -155,7 +161,7 @@ func (l *ledger) unfinished(p *process, partition int32, from, to int64) *record
 	log := l.logs[partition]
 	for o := max(0, from); o < min(to, int64(len(log))); o++ {
 		r := log[o]
-		if r == nil || r.dead || r.gone || (p != nil && r.finishedBy(p)) || (p == nil && r.over()) {
+		if r == nil || r.dead || r.gone || (p != nil && r.finishedFor(p)) || (p == nil && r.over()) {
 			continue
 		}
 		return r
@@ -190,11 +196,14 @@ func (l *ledger) repeated(r *record, by *tenure) string {
 	if r.offset < by.atLeast {
 		return ""
 	}
-	for _, t := range r.finished {
-		if t == by {
+	for _, f := range r.finished {
+		if f.tenure == by {
 			return ""
 		}
-		if why := l.allowed(r, t); why == "" {
+		if f.at.Before(f.tenure.recorded) && by.began.After(f.tenure.recorded) {
+			return "" // that it is finished is in a commit that by began with, or a later one
+		}
+		if why := l.allowed(f.tenure); why == "" {
 			return ""
 		} else if len(r.finished) == 1 {
 			return why
@@ -204,7 +213,7 @@ func (l *ledger) repeated(r *record, by *tenure) string {
 }
 
 // allowed says why the work of an earlier tenure may be done again.
-func (l *ledger) allowed(r *record, t *tenure) string {
+func (l *ledger) allowed(t *tenure) string {
 	t.process.waited()
 	switch {
 	case t.excuse != "":
@@ -216,18 +225,7 @@ func (l *ledger) allowed(r *record, t *tenure) string {
 	case t.moved():
 		return "moved"
 	}
-	log := l.logs[t.partition]
-	for o := max(0, t.frontier); o < r.offset; o++ {
-		if u := log[o]; u != nil && !u.overIn(t) {
-			return "ahead"
-		}
-	}
-	return ""
-}
-
-// overIn tells whether the tenure was through with the record.
-func (r *record) overIn(t *tenure) bool {
-	return slices.Contains(r.finished, t) || slices.Contains(r.given, t) && r.dead
+	return "" // it ended in a revoke or a stop, whose commit tells of all that it finished
 }
 
 func (t *tenure) lost() bool {

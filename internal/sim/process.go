@@ -297,7 +297,7 @@ func (p *process) released(i sluice.ReleasedInfo) {
 		}
 		w.trace.notef(p.name, "lets go of partition %d, epoch %d, frontier %d, lost %v (excuse %q)", i.Partition, i.Epoch, i.Frontier, i.Lost, t.excuse)
 		p.waited()
-		if at := p.askedAt[i.Partition]; i.Lost && at.After(p.kicked) && !p.kicked.Before(t.began) && !p.gone {
+		if at := p.askedAt[i.Partition]; i.Lost && at.After(p.kicked) && p.kicked.After(t.began) && !p.gone {
 			w.failLockedf("invariant 3: %s committed partition %d %v after it had lost it", p.name, i.Partition, at.Sub(p.kicked))
 		}
 		if i.Lost && t.excuse == "" && !p.gone {
@@ -338,9 +338,14 @@ func (p *process) committed(i sluice.CommittedInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for n := range i.Offsets[topic] {
-		if t := p.tenures[n]; t != nil && t.excuse == commitFailed {
+		t := p.tenures[n]
+		if t == nil || p.gone {
+			continue
+		}
+		if t.excuse == commitFailed {
 			t.excuse = ""
 		}
+		t.recorded = time.Now().Add(-i.Took)
 	}
 	w.trace.notef(p.name, "committed %v", i.Offsets[topic])
 }

@@ -166,7 +166,7 @@ func (w *world) patience() time.Duration {
 
 // busy says what there is still to do; "" when there is nothing.
 func (w *world) busy() string {
-	info := w.GroupInfo(group)
+	info, held := w.GroupInfo(group), w.held()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	running, owned := 0, make(map[int32]bool)
@@ -187,8 +187,24 @@ func (w *world) busy() string {
 		return fmt.Sprintf("%d of %d partitions have nobody", int(w.scenario.most())-len(owned), w.scenario.most())
 	case info == nil || info.State != "Stable":
 		return "the group is not stable"
+	case held > 0:
+		return fmt.Sprintf("%d records are held, most likely to be tried again", held)
 	}
 	return ""
+}
+
+// held counts what the members have in work, also what others finished before.
+func (w *world) held() int {
+	w.mu.Lock()
+	alive := slices.Collect(maps.Values(w.alive))
+	w.mu.Unlock()
+	n := 0
+	for _, p := range alive {
+		for _, s := range p.app.Snapshot().Partitions {
+			n += s.Queued + s.Running
+		}
+	}
+	return n
 }
 
 // leftBefore counts the records that are not finished, and not lost with the process that committed them first.
