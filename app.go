@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -30,12 +31,14 @@ type App struct {
 // addedRoute is a route without its type.
 type addedRoute struct {
 	topics  []string
+	pattern *regexp.Regexp // nil: none
 	policy  Policy
 	handler routeHandler
 	batch   bool
 	maxSize int
 	maxWait time.Duration
 	offsets Offsets
+	stream  func(*engine.Work) engine.Streamer // nil: it does not stream
 }
 
 // New checks a configuration and makes an App of it. It does no I/O.
@@ -67,7 +70,11 @@ func (a *App) add(r addedRoute) error {
 				errs = append(errs, fmt.Errorf("topic %q has a route already", t))
 			}
 		}
+		if r.pattern != nil && other.pattern != nil && r.pattern.String() == other.pattern.String() {
+			errs = append(errs, fmt.Errorf("pattern %q has a route already", r.pattern))
+		}
 	}
+	errs = append(errs, internalBeside(append(slices.Clone(a.routes), r))...)
 	if err := errors.Join(errs...); err != nil {
 		err = fmt.Errorf("%w: %w", ErrConfig, err)
 		a.bad = errors.Join(a.bad, err)
@@ -219,6 +226,7 @@ func (a *App) engineConfig() engine.Config {
 		Logger:          a.cfg.Logger,
 		MaxBytes:        a.cfg.MaxBufferedBytes,
 		MaxRecords:      a.cfg.MaxBufferedRecords,
+		NeverMatch:      a.deadLetterTopics(),
 		Observer:        a.cfg.Events.observer(),
 		ReadUncommitted: a.cfg.ReadUncommitted,
 		StallAfter:      stallAfter(a.cfg),
@@ -234,10 +242,12 @@ func (a *App) engineConfig() engine.Config {
 func (a *App) engineRoute(r addedRoute) *engine.Route {
 	out := &engine.Route{
 		Topics:         r.topics,
+		Pattern:        r.pattern,
 		Ordering:       engine.Ordering(r.policy.Ordering),
 		Workers:        r.policy.Workers,
 		Handle:         r.handler.record,
 		HandleBatch:    r.handler.batch,
+		Stream:         r.stream,
 		MaxSize:        r.maxSize,
 		MaxWait:        r.maxWait,
 		CommitEach:     r.policy.Commit.each,

@@ -74,6 +74,61 @@ func TestEveryAssignorDeliversEverythingAndCommitsNothingAhead(t *testing.T) {
 	}
 }
 
+// A group of an eager assignor moves over in two rounds of restarts: first every member offers both, then only the new one.
+func TestAGroupMovesFromRangeToCooperativeSticky(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 4}, func(t *testing.T, c *bubble.Cluster) {
+		const each = 400
+		var done finished
+		start := func(assignors ...sluice.Assignor) *member {
+			cfg := configFor(t, c, nil)
+			cfg.Assignors = assignors
+			cfg.Events.Committed = func(i sluice.CommittedInfo) { done.committed(t, i) }
+			return join(t, cfg, done.route)
+		}
+		members := []*member{start(sluice.Range), start(sluice.Range)}
+		settled := func() bool {
+			return len(members[0].app.Snapshot().Partitions) == 2 && len(members[1].app.Snapshot().Partitions) == 2
+		}
+		produced := make(chan struct{})
+		go func() {
+			defer close(produced)
+			for i := range each {
+				for p := range int32(4) {
+					c.Produce("orders", p, i, 1, 0)
+				}
+				time.Sleep(100 * time.Millisecond) // virtual
+			}
+		}()
+		for _, assignors := range [][]sluice.Assignor{{sluice.CooperativeSticky, sluice.Range}, {sluice.CooperativeSticky}} {
+			for i := range members {
+				c.Until("two each", settled)
+				members[i].leave(t)
+				members[i] = start(assignors...)
+			}
+		}
+		c.Until("two each", settled)
+		<-produced
+		c.Until("every commit", func() bool {
+			for p := range int32(4) {
+				if c.Committed("g", "orders", p) != each {
+					return false
+				}
+			}
+			return true
+		})
+		group, err := c.Admin().DescribeGroups(t.Context(), "g")
+		if err != nil || group["g"].Protocol != string(sluice.CooperativeSticky) {
+			t.Errorf("the group shares out by %q, %v", group["g"].Protocol, err)
+		}
+		for _, m := range members {
+			m.leave(t)
+		}
+		if n, times := done.count(); n != 4*each || times != n {
+			t.Errorf("%d records were handled, %d times in all, want %d", n, times, 4*each)
+		}
+	})
+}
+
 // finished knows what handlers have ended, and holds commits to it.
 type finished struct {
 	mu    sync.Mutex

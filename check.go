@@ -52,7 +52,7 @@ func (a *App) check(ctx context.Context, cl *kgo.Client) error {
 	if a.cfg.GroupProtocol == ConsumerProtocol {
 		group = a.checkConsumerProtocol
 	}
-	err := errors.Join(a.checkTopics(ctx, cl), group(ctx, cl))
+	err := errors.Join(a.checkTopics(ctx, cl), a.checkPatterns(ctx, cl), group(ctx, cl))
 	if err != nil {
 		return fmt.Errorf("brokers %v: %w", a.cfg.Brokers, err)
 	}
@@ -88,6 +88,9 @@ func (a *App) askTopics(ctx context.Context, cl *kgo.Client) error {
 		reads = append(reads, r.topics...)
 	}
 	writes := a.deadLetterTopics()
+	if len(reads)+len(writes) == 0 {
+		return nil // patterns only
+	}
 	req := kmsg.NewPtrMetadataRequest()
 	req.IncludeTopicAuthorizedOperations = true
 	for _, t := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(reads, writes)))) {

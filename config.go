@@ -139,7 +139,9 @@ const (
 // Earliest starts at the oldest record. The default.
 func Earliest() Start { return Start{} }
 
-// Latest starts after the newest record. The offset is resolved once, when the partition is first assigned, and committed.
+// Latest starts after the newest record. The offset is resolved once, when the partition is first assigned, and committed. A
+// partition that came later starts at its first record: one that was not there when this app started, or that the group has no
+// commit for while it has some for others of the topic. So nothing is lost that was written before it was noticed.
 func Latest() Start { return Start{at: startLatest} }
 
 // StartAt starts at the first record with a timestamp of t or later, or after the newest record if there is none.

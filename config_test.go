@@ -207,7 +207,7 @@ func TestConfigDefaults(t *testing.T) {
 		GroupProtocol:     sluice.ClassicProtocol,
 		HeartbeatInterval: 3 * time.Second, Logger: slog.Default(), MaxBufferedBytes: 256 << 20, MaxBufferedRecords: 500_000,
 		Network: sluice.Network{
-			DialTimeout: 10 * time.Second, IdleTimeout: 9 * time.Minute, KeepAlive: 15 * time.Second, MetadataMaxAge: time.Minute,
+			DialTimeout: 10 * time.Second, IdleTimeout: 9 * time.Minute, KeepAlive: 15 * time.Second, MetadataMaxAge: 30 * time.Second,
 			RequestTimeout: 30 * time.Second, RetryBackoff: 20 * time.Millisecond, RetryBackoffMax: 2500 * time.Millisecond,
 		},
 		RebalanceTimeout: time.Minute, SessionTimeout: 45 * time.Second, Start: sluice.Earliest(),

@@ -168,6 +168,9 @@ func outcome(err error) engine.Outcome {
 	if err == nil {
 		return engine.Outcome{}
 	}
+	if errors.Is(err, errHandedBack) {
+		return engine.Outcome{Kind: engine.HandedBack}
+	}
 	if _, ok := errors.AsType[*PanicError](err); ok {
 		return engine.Outcome{Kind: engine.Poison, Err: err, Class: "panic"}
 	}

@@ -14,7 +14,7 @@ type Network struct {
 	KeepAlive time.Duration
 
 	// MetadataMaxAge is how old the client's knowledge of topics and leaders may get (metadata.max.age.ms), and so how late a
-	// new partition may be noticed. Zero: 1 minute.
+	// new partition, or topic of a Pattern, may be noticed. Zero: 30 s.
 	MetadataMaxAge time.Duration
 
 	// ReceiveBufferBytes and SendBufferBytes are the sizes of the socket's buffers (receive.buffer.bytes, send.buffer.bytes).

@@ -4,15 +4,22 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"strconv"
 	"time"
 )
 
 // Route gives the records of some topics to a handler, one at a time.
 type Route[V any] struct {
-	// Topics are the topics that the records come from. Required. Topics of an app's routes are disjoint, and a missing
-	// topic is an error at start.
+	// Topics are the topics that the records come from. Required, unless there is a Pattern. Topics of an app's routes are disjoint,
+	// and a missing topic is an error at start.
 	Topics []string
+
+	// Pattern is a regular expression (Go's) for whole names of topics, beside Topics. Topics that come later are noticed within
+	// Network.MetadataMaxAge. It never matches names that begin with "__", nor the topics of the app's own dead letters. A topic that a
+	// route names is that route's alone; one that two patterns match is an error at start, and, when it comes later, goes to the
+	// route that was added first. Zero: none.
+	Pattern string
 
 	// Decode makes a value of a record. Required.
 	Decode Decoder[V]
@@ -27,8 +34,9 @@ type Route[V any] struct {
 
 // BatchRoute gives the records of some topics to a handler, many at a time, all of one partition.
 type BatchRoute[V any] struct {
-	// Topics, as for Route. Required.
-	Topics []string
+	// Topics and Pattern, as for Route. One of them is required.
+	Topics  []string
+	Pattern string
 
 	// Decode makes a value of a record. Required. With ordering ByPartition and no Middleware, the next batch is decoded while
 	// this one is in its handler.
@@ -58,18 +66,18 @@ const defaultBatchSize = 1000
 // Add adds a route to an app. It returns every mistake at once, each a *ConfigError; an app with a bad route does not run.
 func Add[V any](app *App, r Route[V]) error {
 	var bad mistakes
-	checkRoute(&bad, r.Topics, r.Decode == nil, r.Handle == nil)
+	pattern := checkRoute(&bad, r.Topics, r.Pattern, r.Decode == nil, r.Handle == nil)
 	policy := r.Policy.withDefaults(&bad)
 	if err := bad.err(); err != nil {
-		return app.refuse(fmt.Errorf("Route %v: %w", r.Topics, err))
+		return app.refuse(fmt.Errorf("Route %s: %w", sources(r.Topics, r.Pattern), err))
 	}
-	return app.add(addedRoute{topics: r.Topics, policy: policy, handler: recordHandler(app, r)})
+	return app.add(addedRoute{topics: r.Topics, pattern: pattern, policy: policy, handler: recordHandler(app, r)})
 }
 
 // AddBatch adds a batch route to an app, as Add does.
 func AddBatch[V any](app *App, r BatchRoute[V]) error {
 	var bad mistakes
-	checkRoute(&bad, r.Topics, r.Decode == nil, r.Handle == nil)
+	pattern := checkRoute(&bad, r.Topics, r.Pattern, r.Decode == nil, r.Handle == nil)
 	policy := r.Policy.withDefaults(&bad)
 	if r.MaxSize < 0 {
 		bad.add("MaxSize", strconv.Itoa(r.MaxSize), fmt.Sprintf("negative; give a number of records, or 0 for %d", defaultBatchSize))
@@ -85,22 +93,28 @@ func AddBatch[V any](app *App, r BatchRoute[V]) error {
 			"Kafka only mirror them: leave it to an interval")
 	}
 	if err := bad.err(); err != nil {
-		return app.refuse(fmt.Errorf("BatchRoute %v: %w", r.Topics, err))
+		return app.refuse(fmt.Errorf("BatchRoute %s: %w", sources(r.Topics, r.Pattern), err))
 	}
 	r.MaxSize = cmp.Or(r.MaxSize, defaultBatchSize)
 	return app.add(addedRoute{
-		topics: r.Topics, policy: policy, handler: batchHandler(app, r),
+		topics: r.Topics, pattern: pattern, policy: policy, handler: batchHandler(app, r),
 		batch: true, maxSize: r.MaxSize, maxWait: r.MaxWait, offsets: r.Offsets,
 	})
 }
 
-func checkRoute(bad *mistakes, topics []string, noDecode, noHandle bool) {
-	if len(topics) == 0 {
+func checkRoute(bad *mistakes, topics []string, pattern string, noDecode, noHandle bool) (compiled *regexp.Regexp) {
+	if len(topics) == 0 && pattern == "" {
 		bad.add("Topics", "", "name at least one")
 	}
 	for i, t := range topics {
 		if t == "" {
 			bad.add(fmt.Sprintf("Topics[%d]", i), "", "empty; name a topic")
+		}
+	}
+	if pattern != "" {
+		var err error
+		if compiled, err = regexp.Compile("^(?:" + pattern + ")$"); err != nil {
+			bad.add("Pattern", pattern, "not a regular expression of Go's: "+err.Error()+"; see https://pkg.go.dev/regexp/syntax")
 		}
 	}
 	if noDecode {
@@ -109,4 +123,13 @@ func checkRoute(bad *mistakes, topics []string, noDecode, noHandle bool) {
 	if noHandle {
 		bad.add("Handle", "", "required")
 	}
+	return compiled
+}
+
+// sources are what a route reads, for messages.
+func sources(topics []string, pattern string) string {
+	if pattern == "" {
+		return fmt.Sprint(topics)
+	}
+	return fmt.Sprintf("%v /%s/", topics, pattern)
 }

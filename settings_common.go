@@ -65,9 +65,9 @@ var commonSettings = []setting{
 		name: "metadata.max.age.ms", of: common, kind: milliseconds, kafka: "300000", field: "Network.MetadataMaxAge",
 		number: &number{
 			at:    func(c *Config) any { return &c.Network.MetadataMaxAge },
-			unset: int64(time.Minute), low: int64(10 * time.Millisecond), high: int64(time.Hour),
+			unset: int64(30 * time.Second), low: int64(10 * time.Millisecond), high: int64(time.Hour),
 		},
-		note: "a new partition is noticed after this time at the latest",
+		note: "a new partition, or a new topic that a pattern matches, is noticed after this time at the latest",
 	},
 	{
 		name: "metadata.recovery.rebootstrap.trigger.ms", of: common, kind: milliseconds, kafka: "300000",

@@ -48,7 +48,7 @@ var consumerSettings = []setting{
 	},
 	{
 		name: "exclude.internal.topics", of: consumer, kind: aBoolean, kafka: "true", accept: []string{"true"},
-		refused: "it only matters for patterns of topics; a route names its topics",
+		refused: "a pattern never matches Kafka's own topics; Route.Topics can name them",
 	},
 	{
 		name: "fetch.max.bytes", of: consumer, kind: bytes, kafka: "52428800", field: "Fetch.MaxBytes",

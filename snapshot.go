@@ -29,6 +29,7 @@ type Snapshot struct {
 // RouteSnapshot is one route.
 type RouteSnapshot struct {
 	Topics   []string `json:"topics"`
+	Pattern  string   `json:"pattern,omitempty"`
 	Ordering string   `json:"ordering"` // partition, key or unordered
 	Running  int      `json:"running"`  // workers that run
 	Workers  int      `json:"workers"`  // and how many may
@@ -51,7 +52,8 @@ type PartitionSnapshot struct {
 	Running   int    `json:"running"`   // records that a worker has taken, or that wait for Message.Done
 	Parked    int    `json:"parked"`    // lanes that wait for a retry
 	// Paused says why this app does not have the partition fetched; empty when it does. share: the partition holds its share of the
-	// buffer. buffer: the whole buffer is full. fetch error: it rests after a failed fetch. halted: as State says.
+	// buffer. buffer: the whole buffer is full. fetch error: it rests after a failed fetch. halted: as State says. user: by
+	// App.Pause.
 	Paused string `json:"paused,omitempty"`
 	// OldestAge is how long ago the record at the frontier was polled, to about 3 %; 0 when every polled record is finished. In
 	// nanoseconds in JSON.

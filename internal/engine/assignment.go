@@ -71,7 +71,10 @@ type assignment struct {
 	settlingBytes int64
 	heldBytes     int64
 	heldRecords   int
-	paused        bool
+	paused        bool          // by the engine: see resume
+	held          bool          // by the user: see Pause
+	streaming     bool          // on routes that stream: the handler has not returned
+	opened        func()        // called once, when it is open; may be nil
 	seeking       bool          // its position is not in the log: takes nothing until a place to go on is found
 	perRecord     time.Duration // of the last run
 
@@ -107,6 +110,9 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 
 		problems: make(map[int64]string),
 	}
+	if route.Stream != nil {
+		a.opened = func() { e.openStream(a) }
+	}
 	if route.CommitManually {
 		a.handed = make(map[int64]handed)
 	}
@@ -115,6 +121,8 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 		a.state = leaving
 		a.stop.Store(true)
 	}
+	a.held = e.pauses.has(p)
+	e.pauseChange = append(e.pauseChange, p) // what the client was told holds across assignments
 	e.parts[p] = a
 	e.watchForStall(a, time.Now())
 	info := AssignedInfo{Topic: p.topic, Partition: p.partition, Epoch: a.epoch}
@@ -131,9 +139,12 @@ func (a *assignment) start(pos position) {
 	a.committed, a.metadata = pos.committed, pos.metadata
 	a.begin, a.granted = pos.next, pos.next
 	delete(a.problems, claimProblem)
-	a.work.Token, a.work.TopicID = pos.token, pos.topicID
+	a.work.Begin, a.work.Token, a.work.TopicID = pos.next, pos.token, pos.topicID
 	if a.state == starting {
 		a.state = open
+		if a.opened != nil {
+			a.opened()
+		}
 	}
 }
 
@@ -180,13 +191,16 @@ func (a *assignment) idle() bool {
 	if a.state == finishing && (a.asked || a.grant > 0) {
 		return false
 	}
-	return len(a.runs) == 0 && a.writing == 0 && len(a.handed) == 0
+	return len(a.runs) == 0 && a.writing == 0 && len(a.handed) == 0 && !a.streaming
 }
 
 // quiet stops an assignment from starting anything, and forgets what waits. What runs goes on.
 func (e *Engine) quiet(a *assignment, s state) {
 	a.state = s
 	a.stop.Store(true)
+	if a.work.Stream != nil {
+		a.work.Stream.End()
+	}
 	for l := range a.parked {
 		l.timer.Stop()
 	}

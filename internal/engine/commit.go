@@ -37,7 +37,7 @@ func (a *assignment) snapshot() snapshot {
 		return s // what was committed first is finished: a drain commits the markers behind it, too
 	}
 	s.offset, s.epoch = a.granted, -1
-	if room := a.route.window() - a.grant; a.state == open && room > 0 {
+	if room := a.route.window() - a.grant; a.state == open && !a.held && room > 0 {
 		s.offset, s.epoch, s.grant = a.tracker.Reach(a.granted, room)
 	}
 	return s
@@ -51,7 +51,7 @@ func (r *Route) window() int { return max(maxRun, r.Workers, r.MaxSize) }
 func (a *assignment) wantsGrant() bool {
 	window := a.route.window()
 	idle := a.ready.len() == 0 && len(a.awaiting) > 0
-	return a.state == open && a.grant < window && (a.grant <= window/2 || idle)
+	return a.state == open && !a.held && a.grant < window && (a.grant <= window/2 || idle)
 }
 
 // commitLoop is the committer: the one goroutine that commits while the app works.
@@ -75,7 +75,7 @@ func (e *Engine) commitLoop(ctx context.Context) {
 				return a.dirty() || len(a.awaiting) > 0
 			}
 		})
-		for _, r := range e.routes {
+		for _, r := range e.cfg.Routes {
 			r.since = 0
 		}
 		e.unlock()

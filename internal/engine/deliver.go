@@ -65,7 +65,7 @@ func (e *Engine) give(records []*kgo.Record) {
 		parts[p] = append(parts[p], r)
 	}
 	for _, p := range order {
-		a := e.newAssignment(p, e.routes[p.topic])
+		a := e.newAssignment(p, e.RouteOf(p.topic))
 		a.start(position{next: parts[p][0].Offset, epoch: -1, committed: -1})
 		e.takeRecords(a, parts[p])
 	}

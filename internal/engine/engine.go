@@ -28,6 +28,7 @@ type Config struct {
 	Logger          *slog.Logger
 	MaxBytes        int64
 	MaxRecords      int
+	NeverMatch      []string // topics that no pattern matches
 	Observer        Observer
 	ReadUncommitted bool
 	Routes          []*Route
@@ -65,12 +66,13 @@ var (
 type Engine struct {
 	cfg    Config
 	log    *slog.Logger
-	routes map[string]*Route
+	routes map[string]*Route // by the topics that they name: see RouteOf
 
 	options   []kgo.Opt
 	client    *kgo.Client  // from connected on
 	admin     *kadm.Client // from connected on
 	connected chan struct{}
+	before    *before // nil where it does not matter
 
 	base         context.Context
 	clientCtx    context.Context // kgo's own: cancelled by Abort and at the stop's deadline
@@ -98,6 +100,7 @@ type Engine struct {
 	holds       int // barriers that keep the poll loop from polling
 	polling     bool
 	cancelPoll  context.CancelFunc
+	pauses      pauses
 	pauseChange []part // partitions whose pause the poll loop has to tell kgo of
 	stopping    bool
 	commitAfter time.Duration // the wait of the commit that is due; 0 none is
@@ -143,6 +146,7 @@ func New(cfg Config) (*Engine, error) {
 		parts:      make(map[part]*assignment),
 		ghosts:     make(map[laneRef]*ghost),
 		lost:       make(map[part]string),
+		pauses:     make(pauses),
 		outlived:   make(map[*assignment]struct{}),
 
 		topicTrouble: make(map[string]topicTrouble),
@@ -152,11 +156,9 @@ func New(cfg Config) (*Engine, error) {
 	e.base = context.Background() //nolint:forbidigo // handlers and commits outlive the context that ends Run: that is the drain
 	e.clientCtx, e.cancelClient = context.WithCancel(e.base)
 	e.labels = e.base
-	topics := make([]string, 0, len(cfg.Routes))
 	for _, r := range cfg.Routes {
 		for _, t := range r.Topics {
 			e.routes[t] = r
-			topics = append(topics, t)
 		}
 	}
 	isolation := kgo.ReadCommitted()
@@ -167,7 +169,6 @@ func New(cfg Config) (*Engine, error) {
 		kgo.WithContext(e.clientCtx),
 		kgo.WithHooks(hooks{e}),
 		kgo.ConsumerGroup(cfg.Group),
-		kgo.ConsumeTopics(topics...),
 		kgo.FetchIsolationLevel(isolation),
 		kgo.KeepControlRecords(),
 		kgo.DisableAutoCommit(),
@@ -179,6 +180,7 @@ func New(cfg Config) (*Engine, error) {
 		kgo.OnOffsetsFetched(e.onFetched),
 		kgo.AdjustFetchOffsetsFn(e.onStart),
 	})
+	opts = append(opts, e.subscription()...)
 	if err := kgo.ValidateOpts(opts...); err != nil {
 		e.cancelClient()
 		return nil, err

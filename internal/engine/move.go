@@ -119,8 +119,13 @@ func (e *Engine) moveTo(ctx context.Context, a *assignment, pos position) bool {
 // move opens a new epoch at pos while the poll loop is held, and sets the client there. It reports false when the
 // assignment ended meanwhile.
 func (e *Engine) move(ctx context.Context, a *assignment, pos position) bool {
+	return e.moveBy(ctx, a, pos) != nil
+}
+
+// moveBy is move, and returns the assignment of the new epoch; nil when the old one ended meanwhile.
+func (e *Engine) moveBy(ctx context.Context, a *assignment, pos position) *assignment {
 	if acquire(ctx, e.swap) != nil {
-		return false
+		return nil
 	}
 	defer release(e.swap)
 	e.mu.Lock()
@@ -132,13 +137,16 @@ func (e *Engine) move(ctx context.Context, a *assignment, pos position) bool {
 	}()
 	if e.parts[a.part] != a || a.state != moving {
 		e.unlock()
-		return false
+		return nil
 	}
 	n := e.follow(a, pos)
+	if pos.sought { // it is committed, even where the commit seems to be there: one of the old epoch may have come between
+		n.unsure = true
+	}
 	e.commitDue(n.route, 0)
 	e.unlock()
 	e.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{a.topic: {a.partition: {Epoch: pos.epoch, Offset: pos.next}}})
-	return true
+	return n
 }
 
 // follow opens a new epoch at pos, in the place of one whose commit is the group's still. What that one had ahead is not taken

@@ -51,7 +51,7 @@ func (e *Engine) beforePoll() (ctx context.Context, most int, pauses, resumes []
 		return nil, 0, nil, nil
 	}
 	for _, p := range e.pauseChange {
-		if a := e.parts[p]; a != nil && a.paused {
+		if a := e.parts[p]; a != nil && (a.paused || a.held) {
 			pauses = append(pauses, p)
 		} else {
 			resumes = append(resumes, p)

@@ -33,7 +33,7 @@ func (e *Engine) onAssigned(_ context.Context, _ *kgo.Client, m map[string][]int
 	e.member = member
 	for topic, ps := range m {
 		for _, p := range ps {
-			if r := e.routes[topic]; r != nil {
+			if r := e.RouteOf(topic); r != nil {
 				e.newAssignment(part{topic, p}, r)
 			}
 		}
@@ -96,9 +96,8 @@ func (e *Engine) drain(ctx context.Context, pick func() []*assignment, timeout t
 		case !a.works(), a.state == halted, a.state == finishing:
 		case a.state == open && a.route.CommitFirst:
 			a.state = finishing
-			if a.route.HandleBatch != nil && a.ready.len() > 0 { // it need not wait for more
-				e.batchDue(a, true)
-			}
+			a.stop.Store(false)
+			e.startAgain(a) // a batch need not wait for more, nor does a paused partition: it is committed
 		default:
 			e.quiet(a, leaving)
 		}
@@ -190,6 +189,9 @@ func (e *Engine) overran(as []*assignment, timeout time.Duration) error {
 			names = append(names, fmt.Sprintf("%s[%d]@%d", a.topic, a.partition, first))
 			e.log.Error("handler outlived its drain; its context is cancelled, and its records run again elsewhere",
 				"topic", a.topic, "partition", a.partition, "offset", first, "running", time.Since(r.started), "drain", timeout)
+		}
+		if a.streaming && len(a.runs) == 0 {
+			names = append(names, fmt.Sprintf("%s[%d] (its stream's handler has not returned)", a.topic, a.partition))
 		}
 		if f := e.cfg.Observer.DrainOverran; f != nil {
 			e.tell(func() { f(info) })

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"regexp"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -20,6 +21,7 @@ const (
 // Route is what the engine knows of a route. Exactly one of Handle and HandleBatch is set.
 type Route struct {
 	Topics   []string
+	Pattern  *regexp.Regexp // of whole names of topics; nil: none
 	Ordering Ordering
 	Workers  int // handlers that may run at once
 
@@ -30,6 +32,10 @@ type Route struct {
 	HandleBatch func(ctx context.Context, b *Batch) BatchOutcome
 	MaxSize     int
 	MaxWait     time.Duration
+
+	// Stream makes the handler of an assignment that is open, for Handle to hand the records to; nil on routes without. The ordering
+	// is ByPartition then.
+	Stream func(w *Work) Streamer
 
 	CommitEach     bool
 	CommitFirst    bool          // a record is handled after its commit: at most once
@@ -77,7 +83,9 @@ type Work struct {
 	Topic     string
 	Partition int32
 	TopicID   [16]byte
-	Token     any // of the claim
+	Begin     int64    // where the assignment began
+	Token     any      // of the claim
+	Stream    Streamer // of a route that streams; nil on others
 
 	// Finish finishes a record of a route that commits manually; nil on others.
 	Finish func(*kgo.Record)

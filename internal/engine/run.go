@@ -16,6 +16,19 @@ const leaveGrace = time.Second
 // it may otherwise wait for a rebalance. nil means a clean drain.
 func (e *Engine) Run(ctx context.Context) error {
 	e.labels = context.WithoutCancel(ctx)
+	looking, stopLooking := context.WithCancel(ctx)
+	unwatch := context.AfterFunc(e.clientCtx, stopLooking) // Abort
+	err := e.lookBefore(looking)
+	unwatch()
+	stopLooking()
+	switch {
+	case ctx.Err() != nil:
+		return nil // stopped before it joined: there is nothing to drain
+	case e.clientCtx.Err() != nil:
+		return ErrAborted
+	case err != nil:
+		return err
+	}
 	if err := e.connect(); err != nil {
 		return err
 	}

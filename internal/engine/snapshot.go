@@ -21,6 +21,7 @@ type Snapshot struct {
 // RouteSnapshot is sluice.RouteSnapshot.
 type RouteSnapshot struct {
 	Topics   []string
+	Pattern  string
 	Ordering string
 	Running  int
 	Workers  int
@@ -67,8 +68,12 @@ func (e *Engine) lookAtAll(s *Snapshot) {
 	defer e.unlock()
 	s.Full = e.full()
 	for _, r := range e.cfg.Routes {
+		pattern := ""
+		if r.Pattern != nil {
+			pattern = r.Pattern.String()
+		}
 		s.Routes = append(s.Routes, RouteSnapshot{
-			Topics: r.Topics, Ordering: r.Ordering.String(), Running: r.active, Workers: r.Workers, State: r.state(),
+			Topics: r.Topics, Pattern: pattern, Ordering: r.Ordering.String(), Running: r.active, Workers: r.Workers, State: r.state(),
 		})
 	}
 	s.Partitions = make([]PartitionSnapshot, 0, len(e.parts))
@@ -109,6 +114,8 @@ func (e *Engine) pausedFor(a *assignment) string {
 	switch {
 	case a.state == halted:
 		return "halted"
+	case a.held:
+		return "user"
 	case a.paused && a.problems[fetchProblem] != "":
 		return "fetch error"
 	case a.paused:

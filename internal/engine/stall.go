@@ -51,7 +51,7 @@ func (a *assignment) wants() bool {
 // excused tells whether somebody else answers for a partition's stillness: it is told as such, or we want it so.
 func (e *Engine) excused(a *assignment, now time.Time) bool {
 	switch {
-	case a.paused, e.full(): // see Snapshot, and lookForStandstill
+	case a.paused, a.held, e.full(): // see Snapshot, and lookForStandstill
 		return true
 	case len(a.runs) > 0: // a handler that does not end is told as that
 		return true

@@ -25,6 +25,7 @@ type position struct {
 	topicID   [16]byte
 	token     any
 	refused   error
+	sought    bool // by hand
 }
 
 // onStart tells kgo where the newly assigned partitions begin: at the group's commit, at the configured start, or where a
@@ -49,7 +50,10 @@ func (e *Engine) onStart(ctx context.Context, offsets map[string]map[int32]kgo.O
 	found := make(map[part]position)
 	slots := make(chan struct{}, claimers)
 	for topic, ps := range offsets {
-		route := e.routes[topic]
+		route := e.RouteOf(topic)
+		if route == nil {
+			continue // left out, it is not fetched
+		}
 		for p, o := range ps {
 			wg.Go(func() {
 				if acquire(ctx, slots) != nil {
@@ -135,7 +139,7 @@ func (e *Engine) install(ctx context.Context, found map[part]position) (map[stri
 	for p, pos := range found {
 		a := e.parts[p]
 		if a == nil || (a.state != starting && a.state != leaving) {
-			a = e.newAssignment(p, e.routes[p.topic])
+			a = e.newAssignment(p, e.RouteOf(p.topic))
 		}
 		if pos.refused != nil {
 			a.work.TopicID = pos.topicID
@@ -196,28 +200,37 @@ func (e *Engine) topicIDs(ctx context.Context, topics []string) (map[string][16]
 	return ids, err
 }
 
-// logBounds looks up where partitions begin, once for all partitions of a round.
+// logBounds looks up where partitions begin, once for all partitions of a round: as it is configured, and newcomers at their
+// first record.
 type logBounds struct {
-	e      *Engine
-	topics []string
-	mu     sync.Mutex
-	listed kadm.ListedOffsets
+	e        *Engine
+	topics   []string
+	mu       sync.Mutex
+	listed   kadm.ListedOffsets
+	earliest kadm.ListedOffsets
 }
 
-// start resolves the configured start for a partition.
+// start resolves the start of a partition.
 func (b *logBounds) start(ctx context.Context, p part) (int64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.listed == nil {
-		listed, err := b.e.listStarts(ctx, b.topics)
+	listed, list := &b.listed, b.e.listStarts
+	if b.e.newcomer(p) {
+		listed = &b.earliest
+		list = func(ctx context.Context, topics []string) (kadm.ListedOffsets, error) {
+			return b.e.admin.ListStartOffsets(ctx, topics...)
+		}
+	}
+	if *listed == nil {
+		l, err := list(ctx, b.topics)
 		if err != nil {
 			return 0, err
 		}
-		b.listed = listed
+		*listed = l
 	}
-	o, ok := b.listed.Lookup(p.topic, p.partition)
+	o, ok := listed.Lookup(p.topic, p.partition)
 	if !ok || o.Err != nil {
-		b.listed = nil
+		*listed = nil
 		return 0, fmt.Errorf("the brokers do not tell the offsets of %v: %w", p, cmpErr(o.Err))
 	}
 	return o.Offset, nil

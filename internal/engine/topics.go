@@ -103,6 +103,10 @@ func (e *Engine) judgeTopic(t kadm.TopicDetail) {
 		text := e.explain(t.Err, t.Topic).Error()
 		switch {
 		case errors.Is(t.Err, kerr.UnknownTopicOrPartition), errors.Is(t.Err, kerr.UnknownTopicID):
+			if e.routes[t.Topic] == nil && !e.has(t.Topic) { // a pattern's, which is let go
+				delete(e.topicTrouble, t.Topic)
+				return
+			}
 			text = "the topic does not exist any more; make it again and restart this process, or take it out of its route"
 		case kerr.IsRetriable(t.Err):
 			return
@@ -129,6 +133,16 @@ func (e *Engine) judgeTopic(t kadm.TopicDetail) {
 		return
 	}
 	delete(e.topicTrouble, t.Topic)
+}
+
+// has tells whether we have a partition of a topic.
+func (e *Engine) has(topic string) bool {
+	for p := range e.parts {
+		if p.topic == topic {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *Engine) troubleTopic(topic string, trouble topicTrouble) {

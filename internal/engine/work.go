@@ -67,7 +67,7 @@ func (e *Engine) next(rt *Route, r *run) bool {
 	for rt.ready.len() > 0 {
 		a := rt.ready.pop()
 		a.listed = false
-		if !a.starts() || a.ready.len() == 0 {
+		if !a.starts() || a.waits() || a.ready.len() == 0 {
 			continue
 		}
 		r.a, r.started = a, time.Now()
