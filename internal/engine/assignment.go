@@ -291,14 +291,24 @@ func (a *assignment) trouble(offset int64, problem string) { a.problems[offset] 
 
 // hold counts what is held in memory, and lets the poll loop look at it again.
 func (e *Engine) hold(a *assignment, bytes int64, records int) {
+	e.count(a, bytes, records)
+	if bytes < 0 {
+		e.freed(a)
+	}
+}
+
+// count counts what is held in memory.
+func (e *Engine) count(a *assignment, bytes int64, records int) {
 	a.heldBytes += bytes
 	a.heldRecords += records
 	e.heldBytes += bytes
 	e.heldRecords += records
-	if bytes < 0 {
-		e.resume(a)
-		e.cond.Broadcast()
-	}
+}
+
+// freed lets the poll loop look again at what is held.
+func (e *Engine) freed(a *assignment) {
+	e.resume(a)
+	e.cond.Broadcast()
 }
 
 // resume has a paused partition fetched again, unless it still holds too much.

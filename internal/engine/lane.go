@@ -211,9 +211,6 @@ func (it item) attempts() int {
 	return it.trouble.attempts
 }
 
-// waits tells whether the record may not be handled yet.
-func (it item) waits(now time.Time) bool { return it.trouble != nil && it.trouble.due.After(now) }
-
 func (it item) settled() bool { return it.trouble != nil && it.trouble.settled }
 func (it item) alone() bool   { return it.trouble != nil && it.trouble.alone }
 

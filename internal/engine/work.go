@@ -140,11 +140,19 @@ func (e *Engine) takeBatch(a *assignment, r *run) {
 	}
 }
 
+// mayShare tells whether a record may be in the run with those before it.
+func (r *run) mayShare(it item) bool {
+	if t := it.trouble; t != nil && (t.alone || t.due.After(r.started)) {
+		return false
+	}
+	return r.a.mayHandle(it)
+}
+
 // take moves up to n records of a lane into the run, as far as they are due and may share it.
 func (r *run) take(l *lane, n int) {
 	taken := 0
 	for _, it := range l.queue.peek() {
-		if taken == n || (taken > 0 && (it.alone() || it.waits(r.started) || !r.a.mayHandle(it))) {
+		if taken == n || (taken > 0 && !r.mayShare(it)) {
 			break
 		}
 		r.items = append(r.items, it)
@@ -338,16 +346,20 @@ func (e *Engine) ended(r *run) bool {
 // publish takes in what a run that may still go on is through with.
 func (e *Engine) publish(r *run) {
 	n := int(r.done.Load())
+	if n == r.published {
+		return
+	}
 	for _, it := range r.items[r.published:n] {
 		e.handled(r, it.record)
 	}
 	r.published = n
+	e.freed(r.a)
 }
 
-// finish marks a record as finished and lets go of it.
+// finish marks a record as finished and lets go of it. That there is room is told once a run, by publish or account.
 func (e *Engine) finish(a *assignment, r *kgo.Record) {
 	a.tracker.Finish(r.Offset)
-	e.hold(a, -size(r), -1)
+	e.count(a, -size(r), -1)
 	if r.Attrs.IsControl() {
 		e.commitDue(a.route, 0)
 		return
@@ -364,6 +376,7 @@ func (e *Engine) finish(a *assignment, r *kgo.Record) {
 
 // account tells of what was finished since the last time, and asks for its commit.
 func (e *Engine) account(a *assignment, took time.Duration) {
+	e.freed(a)
 	n := a.fresh
 	if n == 0 {
 		return
