@@ -54,6 +54,7 @@ type tenure struct {
 	atLeast   int64 // where it begins, or further on
 	ended     time.Time
 	frontier  int64           // at its end
+	given     bool            // up at its end, in a revoke or a stop
 	recorded  time.Time       // what was finished before it is in a commit that was acknowledged
 	sent      time.Time       // the last commit that reached the coordinator
 	cause     context.Context //nolint:containedctx // of its handlers: it knows why it ended

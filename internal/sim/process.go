@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -291,19 +292,24 @@ func (p *process) released(i sluice.ReleasedInfo) {
 		if t.epoch != i.Epoch {
 			continue
 		}
-		t.ended, t.frontier = time.Now(), i.Frontier
+		t.ended, t.frontier, t.given = time.Now(), i.Frontier, !i.Lost
 		if p.tenures[i.Partition] == t {
 			delete(p.tenures, i.Partition)
 		}
 		w.trace.notef(p.name, "lets go of partition %d, epoch %d, frontier %d, lost %v (excuse %q)", i.Partition, i.Epoch, i.Frontier, i.Lost, t.excuse)
 		p.waited()
-		if at := p.askedAt[i.Partition]; i.Lost && at.After(p.kicked) && p.kicked.After(t.began) && !p.gone {
+		if at := p.askedAt[i.Partition]; i.Lost && at.After(p.kicked) && p.kicked.After(t.began) && !p.gone && !p.gaveUpSince(p.kicked) {
 			w.failLockedf("invariant 3: %s committed partition %d %v after it had lost it", p.name, i.Partition, at.Sub(p.kicked))
 		}
 		if i.Lost && t.excuse == "" && !p.gone {
 			w.failLockedf("invariant 6: %s lost partition %d for no reason", p.name, i.Partition)
 		}
 	}
+}
+
+// gaveUpSince tells whether a partition was revoked: while that lasts, the client tells of no loss.
+func (p *process) gaveUpSince(at time.Time) bool {
+	return slices.ContainsFunc(p.held, func(t *tenure) bool { return t.given && !t.ended.Before(at) })
 }
 
 func (p *process) overran(i sluice.DrainOverranInfo) {
