@@ -22,13 +22,14 @@ const (
 
 // event is what a member tells on standard output, one JSON object a line.
 type event struct {
-	What      string    `json:"what"` // assigned, released or gap
+	What      string    `json:"what"` // assigned, released, or gap
 	Partition int32     `json:"partition"`
 	From      time.Time `json:"from"` // of a gap
 	At        time.Time `json:"at"`
 }
 
-// member consumes until it is told to stop, and tells of its partitions, and of gaps between the records of one.
+// member consumes until it is told to stop, and tells of its partitions, and of gaps between the records of one: the time without a record
+// in which there was one to handle, so that a pause of the producer is none.
 func member(ctx context.Context, t task) (values, error) {
 	var mu sync.Mutex
 	out := json.NewEncoder(os.Stdout)
@@ -59,7 +60,11 @@ func member(ctx context.Context, t task) (values, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		now := time.Now()
-		if from, ok := last[m.Partition()]; ok && now.Sub(from) >= reportedGap {
+		from, ok := last[m.Partition()]
+		if written := m.Record.Timestamp; written.After(from) {
+			from = written
+		}
+		if ok && now.Sub(from) >= reportedGap {
 			tell(event{What: "gap", Partition: m.Partition(), From: from, At: now})
 		}
 		last[m.Partition()] = now
