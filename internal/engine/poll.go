@@ -134,7 +134,7 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 			passed = true
 			continue
 		}
-		if a.tracker.Restored(r.Offset, r.LeaderEpoch) {
+		if a.tracker.Restored(r.Offset) {
 			a.tracker.Finish(r.Offset)
 			e.stats.Restored++
 			passed = true

@@ -52,9 +52,15 @@ func New(start int64, epoch int32) *Tracker {
 
 // Take adds a record. Offsets between the newest one and this are a gap, which counts as finished. It reports false, and
 // changes nothing, when the offset was taken before or lies before the start.
+//
+// A record with a newer leader epoch than any that was known when what Restore took over was written says that the log may be another
+// one: the others may have the offsets of records that were taken back, so all that is restored from there on is forgotten.
 func (t *Tracker) Take(offset int64, epoch int32) bool {
 	if offset < t.next {
 		return false
+	}
+	if t.restored != nil && epoch > t.restored.rest.epoch {
+		t.restored = nil
 	}
 	if len(t.entries) == cap(t.entries) {
 		t.makeRoom()
@@ -164,19 +170,15 @@ func (t *Tracker) Restore(a Ahead) {
 	}
 }
 
-// Restored tells whether the record that was taken last is finished by what Restore took over. That is forgotten when the log turns
-// out to be another one: when a record has a newer leader epoch than any that was known when it was written, while offsets of it
-// were still to come. Their records were taken back then, and others may have their offsets.
-func (t *Tracker) Restored(offset int64, epoch int32) bool {
-	return t.restored != nil && t.isRestored(offset, epoch)
-}
+// Restored tells whether the record that was taken last is finished by what Restore took over.
+func (t *Tracker) Restored(offset int64) bool { return t.restored != nil && t.isRestored(offset) }
 
-func (t *Tracker) isRestored(offset int64, epoch int32) bool {
+func (t *Tracker) isRestored(offset int64) bool {
 	r, ok := t.restored, true
 	for ok && r.last < offset { // the others are not in the log any more
 		r.first, r.last, ok = r.rest.next()
 	}
-	if !ok || epoch > r.rest.epoch {
+	if !ok {
 		t.restored = nil
 		return false
 	}
