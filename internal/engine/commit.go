@@ -19,6 +19,7 @@ type snapshot struct {
 	finishes uint64
 	metadata string // what is finished above the offset; filled in when it is sent
 	changes  uint64 // of that, by the tracker
+	start    bool   // where the assignment began, and nothing else
 }
 
 // snapshot is what may be committed now: the frontier, or, where the commit comes first, the end of the records that are to
@@ -214,7 +215,7 @@ func (e *Engine) send(ctx context.Context, as []*assignment, by demand) error {
 			case !a.route.CommitManually || by == demanded:
 				sent[a] = a.snapshot()
 			case a.owesStart():
-				sent[a] = snapshot{offset: a.begin, epoch: -1}
+				sent[a] = snapshot{offset: a.begin, epoch: -1, start: true}
 			default:
 				return false
 			}

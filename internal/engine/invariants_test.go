@@ -207,6 +207,44 @@ func TestInvariant1OnlyTheStartIsCommittedUnaskedWhereCommitsAreManual(t *testin
 	})
 }
 
+// Nor does it say what was finished above it: after a crash, all that was not committed on demand runs again.
+func TestInvariant1TheStartSaysNothingOfWhatIsDoneWhereCommitsAreManual(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		var held atomic.Bool
+		var handled atomic.Int64
+		send := make(chan struct{})
+		cfg := engineConfig(t, c, nil)
+		cfg.CommitMetadata = 4096
+		r := cfg.Routes[0]
+		r.Ordering, r.CommitManually, r.CommitInterval, r.CommitRecords = engine.Unordered, true, 0, 0
+		r.Handle = func(_ context.Context, w *engine.Work, r *kgo.Record, _ int) engine.Outcome {
+			<-send
+			if r.Offset > 0 {
+				w.Finish(r)
+			}
+			handled.Add(1)
+			return engine.Outcome{}
+		}
+		cfg.BeforeCommit = func() {
+			if held.CompareAndSwap(false, true) {
+				close(send)
+				c.Until("every record", func() bool { return handled.Load() == 10 })
+			}
+		}
+		_, _ = run(t, cfg)
+		c.Until("a commit that is held", held.Load)
+		c.Until("the start's commit", func() bool { return c.Committed("g", "orders", 0) == 0 })
+		offsets, err := c.Admin().FetchOffsets(t.Context(), "g")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o, _ := offsets.Lookup("orders", 0); o.Metadata != "" {
+			t.Errorf("invariant 1: nobody asked for a commit, and that of the start says %q", o.Metadata)
+		}
+	})
+}
+
 func TestInvariant3TheHandlerOfALostPartitionChangesNothing(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
 		c.Produce("orders", 0, 0, 10, 0)

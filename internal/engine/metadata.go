@@ -43,7 +43,7 @@ func (e *Engine) encode(sent map[*assignment]snapshot) {
 	var needs []int
 	total := 0
 	for a, s := range sent {
-		if a.carries {
+		if a.carries && !s.start {
 			s.metadata = a.tracker.Encode(a.work.TopicID, e.room.partition)
 			sent[a] = s
 			needs = append(needs, len(s.metadata))
