@@ -117,15 +117,12 @@ type streaming[V any] struct {
 	retry  Retry
 	log    *slog.Logger
 	turn   chan struct{} // held while a handler of the partition runs: never two at once in this process
-	gone   chan struct{} // closed when this one has returned
 }
 
 var errStreamOver = errors.New("the handler ended its goroutine (runtime.Goexit, as t.FailNow does)")
 
 // Run calls the handler until the stream ends.
 func (s *streaming[V]) Run(ctx context.Context) {
-	defer close(s.gone)
-	defer func() { s.settle(Poison(errStreamOver)) }() // after runtime.Goexit; else there is nothing to settle
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
@@ -154,7 +151,18 @@ func (s *streaming[V]) Run(ctx context.Context) {
 	}
 }
 
-func (s *streaming[V]) call(ctx context.Context) (err error) {
+// call is one call of the handler, on a goroutine of its own: one that ends that costs the message at hand, and not the partition.
+func (s *streaming[V]) call(ctx context.Context) error {
+	result := make(chan error, 1)
+	go func() {
+		err := Poison(errStreamOver)
+		defer func() { result <- err }()
+		err = s.guarded(ctx)
+	}()
+	return <-result
+}
+
+func (s *streaming[V]) guarded(ctx context.Context) (err error) {
 	defer recovered(&err)
 	return s.handle(ctx, s.Stream)
 }
@@ -166,8 +174,6 @@ func (s *streaming[V]) hand(ctx context.Context, m Message[V]) error {
 		return <-s.result
 	case <-s.ending:
 	case <-ctx.Done():
-	case <-s.gone:
-		return Poison(errStreamOver)
 	}
 	return errHandedBack
 }
@@ -226,6 +232,6 @@ func (o *streamOpener[V]) open(w *engine.Work) engine.Streamer {
 			topic: w.Topic, partition: w.Partition, begin: w.Begin,
 			next: make(chan Message[V]), result: make(chan error, 1), ending: make(chan struct{}),
 		},
-		handle: o.handle, retry: o.retry, log: o.log, turn: turn, gone: make(chan struct{}),
+		handle: o.handle, retry: o.retry, log: o.log, turn: turn,
 	}
 }

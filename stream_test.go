@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -177,6 +178,38 @@ func TestAStreamsReturnIsTheOutcomeOfItsMessage(t *testing.T) {
 		}
 		if s := m.app.Stats(); s.Skipped != 1 {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// A handler that ends its goroutine costs the message that it had, and no other.
+func TestAStreamOutlivesItsHandlersGoroutine(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		var seen []int64
+		calls := 0
+		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+			return sluice.AddStream(app, sluice.StreamRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text,
+				Policy: sluice.Policy{OnFailure: sluice.DeadLetter{Topic: "dlq"}},
+				Handle: func(_ context.Context, s *sluice.Stream[string]) error {
+					if calls++; calls == 1 {
+						runtime.Goexit() // with no message
+					}
+					for m := range s.Messages() {
+						seen = append(seen, m.Offset())
+						if m.Offset() == 3 {
+							runtime.Goexit()
+						}
+					}
+					return nil
+				},
+			})
+		})
+		c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 10 })
+		m.leave(t)
+		if n := len(c.Read("dlq")); len(seen) != 10 || n != 1 {
+			t.Errorf("%d dead letters; the handler saw %v", n, seen)
 		}
 	})
 }
