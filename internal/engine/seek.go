@@ -91,7 +91,7 @@ func (e *Engine) seekTo(a *assignment, offset int64) error {
 	})
 	e.mu.Lock()
 	defer e.unlock()
-	if err == nil && n.unsure { // it left before: what came last may be committed, or not
+	if err == nil && !n.acked { // it left before: what came last may be committed, or not
 		err = ErrNotAssigned
 	}
 	return err
