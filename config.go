@@ -65,12 +65,13 @@ type Config struct {
 	// Logger gets what an operator should know, never a record's payload. Nil: slog.Default().
 	Logger *slog.Logger
 
-	// MaxBufferedBytes bounds keys, values, headers and 200 bytes a record of what was polled and is not finished; over it
-	// the next poll waits, which costs no membership. The client holds up to one fetch a broker beside it. Zero: 256 MiB.
+	// MaxBufferedBytes bounds what was polled and is not finished, over all partitions: keys, values, headers and 200 bytes a
+	// record. When less than a fetch of it is free, an eighth, the next poll waits, which costs no membership. A partition that
+	// has taken its share is not fetched meanwhile, so that one that stands still does not stop the others. Only a batch that
+	// is larger than a fetch goes beyond: brokers send it, and it is handled, however small the budget. A batch that
+	// decompresses to more than the budget, and to more than 64 MiB, halts its partition. docs/memory.md has what the
+	// process needs for it. Zero: 256 MiB. At least 64 KiB.
 	MaxBufferedBytes int64
-
-	// MaxBufferedRecords is the same bound as a number of records. Zero: 500,000.
-	MaxBufferedRecords int
 
 	// Network says how connections are made and kept.
 	Network Network

@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -10,12 +11,11 @@ import (
 )
 
 const (
-	defaultClientID       = "sluice"
-	defaultPartitionBytes = 1 << 20
-	heartbeats            = 3 // in a session at least, so that one that is lost ends no membership
-	longestBeat           = 3 * time.Second
-	longestInstance       = 249
-	longestRack           = 512
+	defaultClientID = "sluice"
+	heartbeats      = 3 // in a session at least, so that one that is lost ends no membership
+	longestBeat     = 3 * time.Second
+	longestInstance = 249
+	longestRack     = 512
 )
 
 // withDefaults checks a configuration, all of it at once, and puts the defaults in the place of zeros.
@@ -115,16 +115,21 @@ func checkTimes(c *Config, m *mistakes) {
 // checkFetch judges what brokers are asked for.
 func checkFetch(c *Config, m *mistakes) {
 	f := &c.Fetch
-	if f.MaxPartitionBytes == 0 {
-		f.MaxPartitionBytes = min(defaultPartitionBytes, f.MaxBytes)
-	}
-	if f.MaxBytes < f.MaxPartitionBytes {
+	if f.MaxBytes > 0 && f.MaxBytes < f.MaxPartitionBytes {
 		m.add("Fetch.MaxBytes", strconv.Itoa(int(f.MaxBytes)), fmt.Sprintf("is below Fetch.MaxPartitionBytes "+
 			"(max.partition.fetch.bytes), %d; raise it, or lower that", f.MaxPartitionBytes), "Fetch.MaxPartitionBytes")
 	}
-	if f.MinBytes > f.MaxBytes {
+	if largest := max(f.MaxBytes, f.MaxPartitionBytes); int64(largest) > c.MaxBufferedBytes {
+		field := "Fetch.MaxBytes"
+		if f.MaxPartitionBytes == largest {
+			field = "Fetch.MaxPartitionBytes"
+		}
+		m.add("MaxBufferedBytes", strconv.FormatInt(c.MaxBufferedBytes, 10), fmt.Sprintf("is less than one fetch, as %s (%s) is %d; raise "+
+			"it, or leave that out, as it follows the budget then", field, propertyOf(field), largest), field)
+	}
+	if largest := cmp.Or(f.MaxBytes, largestFetch); f.MinBytes > largest {
 		m.add("Fetch.MinBytes", strconv.Itoa(int(f.MinBytes)), fmt.Sprintf("is above Fetch.MaxBytes (fetch.max.bytes), %d: a broker would "+
-			"always wait as long as Fetch.MaxWait; lower it, or raise that", f.MaxBytes), "Fetch.MaxBytes")
+			"always wait as long as Fetch.MaxWait; lower it, or raise that", largest), "Fetch.MaxBytes")
 	}
 	if f.MaxWait >= c.Network.RequestTimeout {
 		m.add("Fetch.MaxWait", shortDuration(f.MaxWait), fmt.Sprintf("is not below Network.RequestTimeout (request.timeout.ms), %v; "+

@@ -549,16 +549,26 @@ func TestInvariant5AParkedLaneHoldsUpNoOther(t *testing.T) {
 	})
 }
 
+// fillBuffer writes a record that fills the smallest buffer, with one of another partition.
+func fillBuffer(t *testing.T, c *bubble.Cluster, partition int32) {
+	t.Helper()
+	r := &kgo.Record{Topic: "orders", Partition: partition, Value: make([]byte, 64<<10)}
+	if err := c.Client().ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestInvariant6HeartbeatsAndRebalancesNeverWaitForHandlersOrAFullQueue(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
 		for p := range int32(2) {
+			fillBuffer(t, c, p)
 			c.Produce("orders", p, 0, 500, 0)
 		}
 		release := make(chan struct{})
 		var lost, assignedToB atomic.Int64
 		cfg := configFor(t, c, nil)
 		cfg.SessionTimeout = 10 * time.Second
-		cfg.MaxBufferedBytes = 200 // one record fills it
+		cfg.MaxBufferedBytes = 64 << 10
 		cfg.Events.Released = func(i sluice.ReleasedInfo) {
 			if i.Lost {
 				lost.Add(1)

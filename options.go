@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"math"
 	"reflect"
 	"runtime"
 	"slices"
@@ -16,12 +17,14 @@ func (c ProducerConfig) connectOptions() []kgo.Opt {
 
 // clientOptions are those of an app's client, before the engine adds its own. c has its defaults.
 func (c Config) clientOptions() []kgo.Opt {
+	sizes := c.fetchSizes()
 	opts := append(c.connection().clientOptions(),
-		kgo.BrokerMaxReadBytes(largestAnswer(c.Fetch.MaxBytes)),
-		kgo.FetchMaxBytes(c.Fetch.MaxBytes),
-		kgo.FetchMaxPartitionBytes(c.Fetch.MaxPartitionBytes),
+		kgo.BrokerMaxReadBytes(largestAnswer(sizes.Most)),
+		kgo.FetchMaxBytes(sizes.Most),
+		kgo.FetchMaxPartitionBytes(sizes.MostOfPartition),
 		kgo.FetchMaxWait(c.Fetch.MaxWait),
 		kgo.FetchMinBytes(c.Fetch.MinBytes),
+		kgo.MaxDecompressBatchBytes(largestBatch(c.MaxBufferedBytes)),
 		kgo.RebalanceTimeout(c.RebalanceTimeout),
 	)
 	opts = append(opts, c.groupOptions()...)
@@ -39,6 +42,10 @@ func (c Config) clientOptions() []kgo.Opt {
 func largestAnswer(maxBytes int32) int32 {
 	return int32(min(max(2*int64(maxBytes), 100<<20), 1<<30))
 }
+
+// largestBatch is what a batch may decompress to before the client refuses it: the budget, and no less than 64 MiB, as a large
+// record has to be handled under a small budget, too.
+func largestBatch(budget int64) int { return int(min(max(budget, 64<<20), math.MaxInt32)) }
 
 // owned are the options that the engine sets, or that would break what it promises.
 var owned = []string{

@@ -19,7 +19,7 @@ const (
 	here          = "here it is "
 	commitsItself = "leave it out: " + ofCommits + ", and Policy.Commit says when"
 	byProtocol    = "here security.protocol says it: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
-	noQueue       = "a number of records says nothing about memory; here Config.MaxBufferedBytes bounds it, and MaxBufferedRecords, in code"
+	noQueue       = "a number of records says nothing about memory; here Config.MaxBufferedBytes bounds it, in code"
 	noTries       = "here a record is tried until delivery.timeout.ms is over"
 	lingerEnds    = here + "ProducerConfig.BatchRecords, in code: so many records end linger.ms early; batch.size is in bytes"
 	sayItYourself = "leave it out: " + ofCommits + ". To say yourself when a record is finished, use Policy.Commit: Manual and Message.Done"

@@ -52,7 +52,8 @@ var consumerSettings = []setting{
 	},
 	{
 		name: "fetch.max.bytes", of: consumer, kind: bytes, kafka: "52428800", field: "Fetch.MaxBytes",
-		number: &number{at: func(c *Config) any { return &c.Fetch.MaxBytes }, unset: 50 << 20, low: 1, high: 1 << 30},
+		ours:   "what comes to an eighth of MaxBufferedBytes, at most 50 MiB",
+		number: &number{at: func(c *Config) any { return &c.Fetch.MaxBytes }, low: 1, high: 1 << 30},
 	},
 	{
 		name: "fetch.max.wait.ms", of: consumer, kind: milliseconds, kafka: "500", field: "Fetch.MaxWait",
@@ -114,7 +115,7 @@ var consumerSettings = []setting{
 	{name: "key.deserializer", of: consumer, kind: aClass, refused: ofDecode},
 	{
 		name: "max.partition.fetch.bytes", of: consumer, kind: bytes, kafka: "1048576", field: "Fetch.MaxPartitionBytes",
-		ours:   "1 MiB, or Fetch.MaxBytes where that is less",
+		ours:   "1 MiB, or less where Fetch.MaxBytes is, or where MaxBufferedBytes is a quarter full",
 		number: &number{at: func(c *Config) any { return &c.Fetch.MaxPartitionBytes }, low: 1, high: 1 << 30},
 	},
 	{
@@ -128,8 +129,7 @@ var consumerSettings = []setting{
 	},
 	{
 		name: "max.poll.records", of: consumer, kind: aCount, kafka: "500",
-		refused: "no poll hands records over here: BatchRoute.MaxSize bounds a batch, MaxBufferedBytes and MaxBufferedRecords what is " +
-			"held in memory",
+		refused: "no poll hands records over here: BatchRoute.MaxSize bounds a batch, and MaxBufferedBytes what is held in memory",
 	},
 	{
 		name: "partition.assignment.strategy", of: consumer, kind: aList, kafka: "RangeAssignor, CooperativeStickyAssignor",

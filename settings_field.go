@@ -3,6 +3,8 @@ package sluice
 import (
 	"math"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/engine"
 )
 
 // fieldSettings are numbers of ours that Kafka has no property for.
@@ -32,11 +34,11 @@ var fieldSettings = []setting{
 	},
 	{
 		field: "MaxBufferedBytes", of: consumer, kind: bytes,
-		number: &number{at: func(c *Config) any { return &c.MaxBufferedBytes }, unset: 256 << 20, low: 1, high: math.MaxInt64},
-	},
-	{
-		field: "MaxBufferedRecords", of: consumer, kind: aCount,
-		number: &number{at: func(c *Config) any { return &c.MaxBufferedRecords }, unset: 500_000, low: 1, high: math.MaxInt},
+		number: &number{
+			at:    func(c *Config) any { return &c.MaxBufferedBytes },
+			unset: 256 << 20, low: engine.SmallestBudget, high: math.MaxInt64,
+			why: "an eighth of it is one fetch",
+		},
 	},
 	{
 		field: "Network.KeepAlive", of: common, kind: milliseconds,

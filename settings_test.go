@@ -173,11 +173,11 @@ func TestAValueThatCannotBeHadSaysWhatCan(t *testing.T) {
 // What contradicts a field that code may still set is no mistake of the file.
 func TestAFileIsNotBlamedForWhatItLeavesOut(t *testing.T) {
 	for text, field := range map[string]string{
-		"max.poll.interval.ms=25000":         "RebalanceTimeout",
-		"heartbeat.interval.ms=16000":        "HeartbeatInterval",
-		"fetch.min.bytes=60000000":           "Fetch.MinBytes",
-		"max.partition.fetch.bytes=60000000": "Fetch.MaxBytes",
-		"group.remote.assignor=uniform":      "RemoteAssignor",
+		"max.poll.interval.ms=25000":          "RebalanceTimeout",
+		"heartbeat.interval.ms=16000":         "HeartbeatInterval",
+		"fetch.min.bytes=60000000":            "Fetch.MinBytes",
+		"max.partition.fetch.bytes=600000000": "MaxBufferedBytes",
+		"group.remote.assignor=uniform":       "RemoteAssignor",
 	} {
 		cfg, err := sluice.FromProperties(strings.NewReader(text))
 		if err != nil {

@@ -16,7 +16,7 @@ type Snapshot struct {
 	Protocol GroupProtocol `json:"protocol,omitempty"`
 	// Generation counts the group's assignments, as its coordinator does; -1 while this app is no member.
 	Generation int32 `json:"generation"`
-	// BufferFull says that MaxBufferedBytes or MaxBufferedRecords is reached: nothing is polled until something is finished.
+	// BufferFull says that less than a fetch of MaxBufferedBytes is free: nothing is polled until something is finished.
 	BufferFull bool `json:"buffer_full"`
 	// Routes are the app's routes, in the order they were added.
 	Routes []RouteSnapshot `json:"routes"`

@@ -70,7 +70,7 @@ func TestSnapshotSaysWhyAPartitionIsPaused(t *testing.T) {
 			c.Produce("orders", p, 0, 100, 0)
 		}
 		cfg := configFor(t, c, nil)
-		cfg.MaxBufferedRecords = 200
+		cfg.MaxBufferedBytes = 64 << 10
 		ctx, release := context.WithCancel(t.Context())
 		m := join(t, cfg, failing(sluice.Policy{Workers: 4, OnFailure: sluice.Halt{}}, func(m sluice.Message[string]) error {
 			switch {

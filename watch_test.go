@@ -1,6 +1,7 @@
 package sluice_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -271,6 +272,8 @@ func TestWhatIsNoStall(t *testing.T) {
 		change func(*sluice.Config)
 		handle func(context.Context, sluice.Message[string]) error
 		events string // other ones that tell it
+
+		records int // a partition; zero: 20
 	}{
 		"an idle partition": {handle: idle},
 		"a long poll": {handle: idle, change: func(c *sluice.Config) {
@@ -284,7 +287,7 @@ func TestWhatIsNoStall(t *testing.T) {
 		"a halt": {policy: sluice.Policy{OnFailure: sluice.Halt{}}, events: "Halted",
 			handle: func(context.Context, sluice.Message[string]) error { return sluice.Poison(io.EOF) }},
 		"a slow handler": {handle: func(context.Context, sluice.Message[string]) error { time.Sleep(4 * time.Minute); return nil }},
-		"a full buffer": {change: func(c *sluice.Config) { c.MaxBufferedRecords = 2 },
+		"a partition that has its share": {records: 500, change: func(c *sluice.Config) { c.MaxBufferedBytes = 64 << 10 },
 			handle: func(_ context.Context, m sluice.Message[string]) error {
 				if m.Partition() == 0 {
 					time.Sleep(4 * time.Minute)
@@ -303,7 +306,7 @@ func TestWhatIsNoStall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble.Run(t, map[string]int32{"orders": 3}, func(t *testing.T, c *bubble.Cluster) {
 				for p := range int32(2) {
-					c.Produce("orders", p, 0, 20, 0)
+					c.Produce("orders", p, 0, cmp.Or(x.records, 20), 0)
 				}
 				var l told
 				cfg := configFor(t, c, nil)
@@ -349,18 +352,18 @@ func TestRecordsThatWaitForDoneForLongAreAStall(t *testing.T) {
 func TestABufferThatStaysFullIsTold(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
 		for p := range int32(2) {
-			c.Produce("orders", p, 0, 50, 0)
+			fillBuffer(t, c, p)
 		}
 		release := make(chan struct{})
 		cfg := configFor(t, c, nil)
-		cfg.MaxBufferedRecords = 2
+		cfg.MaxBufferedBytes = 64 << 10
 		m := join(t, cfg, withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error { <-release; return nil }))
 		time.Sleep(2 * time.Minute)
 		if text := problems(m); !strings.Contains(text, "the buffer is full") || !m.app.Snapshot().BufferFull {
 			t.Errorf("%q", text)
 		}
 		close(release)
-		c.Until("all", func() bool { return m.app.Stats().Finished == 100 })
+		c.Until("all", func() bool { return m.app.Stats().Finished == 2 })
 		if text := problems(m); text != "" {
 			t.Error(text)
 		}

@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/sluice-go/sluice/internal/tracker"
 )
 
@@ -27,9 +25,6 @@ const (
 var stateNames = [...]string{"starting", "open", "leaving", "leaving", "reclaiming", "halted", "closed"}
 
 func (s state) String() string { return stateNames[s] }
-
-// recordOverhead is what a held record costs beside its payload.
-const recordOverhead = 200
 
 // assignment is one partition, from one assign to its end. All of it is guarded by Engine.mu, save what says otherwise.
 type assignment struct {
@@ -71,12 +66,14 @@ type assignment struct {
 	settlingBytes int64
 	heldBytes     int64
 	heldRecords   int
-	paused        bool          // by the engine: see resume
-	held          bool          // by the user: see Pause
-	streaming     bool          // on routes that stream: the handler has not returned
-	opened        func()        // called once, when it is open; may be nil
-	seeking       bool          // its position is not in the log: takes nothing until a place to go on is found
-	perRecord     time.Duration // of the last run
+	marks         fifo[polledMark] // when records were polled that may have to be owned
+	owned         int64            // below it, what waits in lanes owns its memory
+	paused        bool             // by the engine: see resume
+	held          bool             // by the user: see Pause
+	streaming     bool             // on routes that stream: the handler has not returned
+	opened        func()           // called once, when it is open; may be nil
+	seeking       bool             // its position is not in the log: takes nothing until a place to go on is found
+	perRecord     time.Duration    // of the last run
 
 	granted int64 // CommitFirst: records below it may be handled, as they are committed
 	grant   int   // of them, those that are not finished
@@ -218,7 +215,7 @@ func (e *Engine) quiet(a *assignment, s state) {
 		}
 	}
 	for _, h := range a.handed {
-		bytes += size(h.record)
+		bytes += h.size
 		records++
 	}
 	e.hold(a, bytes-a.heldBytes, records-a.heldRecords)
@@ -288,48 +285,3 @@ const (
 
 // trouble turns health red until the record at offset is finished.
 func (a *assignment) trouble(offset int64, problem string) { a.problems[offset] = problem }
-
-// hold counts what is held in memory, and lets the poll loop look at it again.
-func (e *Engine) hold(a *assignment, bytes int64, records int) {
-	e.count(a, bytes, records)
-	if bytes < 0 {
-		e.freed(a)
-	}
-}
-
-// count counts what is held in memory.
-func (e *Engine) count(a *assignment, bytes int64, records int) {
-	a.heldBytes += bytes
-	a.heldRecords += records
-	e.heldBytes += bytes
-	e.heldRecords += records
-}
-
-// freed lets the poll loop look again at what is held.
-func (e *Engine) freed(a *assignment) {
-	e.resume(a)
-	e.cond.Broadcast()
-}
-
-// resume has a paused partition fetched again, unless it still holds too much.
-func (e *Engine) resume(a *assignment) {
-	if a.paused && a.state == open && a.heldBytes <= e.share()/4 && a.heldRecords <= e.shareRecords()/4 {
-		a.paused = false
-		e.pauseChange = append(e.pauseChange, a.part)
-		e.kick()
-	}
-}
-
-// share is what one partition may come to hold, so that one that stands still leaves room for the others. It is paused at
-// half of it, as a poll may bring the other half, and resumed at a quarter.
-func (e *Engine) share() int64      { return e.cfg.MaxBytes / int64(max(2, len(e.parts))) }
-func (e *Engine) shareRecords() int { return e.cfg.MaxRecords / max(2, len(e.parts)) }
-
-// size is what a record is counted as.
-func size(r *kgo.Record) int64 {
-	n := recordOverhead + len(r.Key) + len(r.Value)
-	for _, h := range r.Headers {
-		n += len(h.Key) + len(h.Value)
-	}
-	return int64(n)
-}

@@ -23,7 +23,7 @@ func engineConfig(t *testing.T, c *bubble.Cluster, handle func(*kgo.Record) engi
 		Options:       c.Options(c.Dial),
 		Group:         "g",
 		CommitTimeout: 10 * time.Second, DrainTimeout: 20 * time.Second,
-		MaxBytes: 1 << 20, MaxRecords: 10_000, StallAfter: time.Minute,
+		Fetch: engine.FetchSizes{Most: 50 << 20, MostOfPartition: 1 << 20}, MaxBytes: 1 << 20, StallAfter: time.Minute,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
 		Routes: []*engine.Route{{
 			Topics: []string{"orders"}, Workers: 8, CommitInterval: time.Second, MaxBackoff: time.Second,

@@ -19,7 +19,6 @@ func Deliver(cfg Config, records []*kgo.Record, again func(*kgo.Record) bool) er
 		r.CommitEach, r.CommitFirst, r.CommitInterval, r.CommitRecords = false, false, 0, 0
 		r.MaxWait = 0
 	}
-	cfg.MaxRecords = max(cfg.MaxRecords, len(records))
 	e, err := New(cfg)
 	if err != nil {
 		return err

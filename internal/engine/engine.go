@@ -23,11 +23,11 @@ type Config struct {
 	Consumer        bool // the options ask for the protocol of KIP-848
 	DrainTimeout    time.Duration
 	Explain         func(err error, topic string) error // what brokers said, in words; "" for the group. Nil: as it is
+	Fetch           FetchSizes
 	Group           string
 	HaltOnLoss      bool
 	Logger          *slog.Logger
-	MaxBytes        int64
-	MaxRecords      int
+	MaxBytes        int64    // at least SmallestBudget
 	NeverMatch      []string // topics that no pattern matches
 	Observer        Observer
 	ReadUncommitted bool
@@ -97,7 +97,9 @@ type Engine struct {
 	epoch       uint64
 	heldBytes   int64
 	heldRecords int
-	holds       int // barriers that keep the poll loop from polling
+	polledBytes int64 // as they are held, in all
+	sweepAt     int64 // of polledBytes: when lanes are looked through
+	holds       int   // barriers that keep the poll loop from polling
 	polling     bool
 	cancelPoll  context.CancelFunc
 	pauses      pauses
@@ -113,6 +115,7 @@ type Engine struct {
 	joined     atomic.Bool
 	protocol   atomic.Pointer[string] // that is in use, as seen on the wire
 	answered   atomic.Int64           // when the coordinator last answered: Unix nanoseconds
+	expansion  expansion
 	stats      Stats
 
 	watchAt      time.Time // when the watchdog looks next; zero: there is nothing to look at
@@ -181,6 +184,10 @@ func New(cfg Config) (*Engine, error) {
 		kgo.AdjustFetchOffsetsFn(e.onStart),
 	})
 	opts = append(opts, e.subscription()...)
+	if s := cfg.Fetch; !s.Fixed || !s.FixedOfPartition {
+		all, one := e.fetchSizes(1)
+		opts = append(opts, kgo.FetchMaxBytes(all), kgo.FetchMaxPartitionBytes(one))
+	}
 	if err := kgo.ValidateOpts(opts...); err != nil {
 		e.cancelClient()
 		return nil, err

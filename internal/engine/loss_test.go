@@ -16,7 +16,7 @@ func TestInvariant1ACutAboveTheFrontierStepsOverNothing(t *testing.T) {
 			route := &Route{Topics: []string{"t"}, Workers: 1, CommitFirst: first, Handle: func(context.Context, *Work, *kgo.Record, int) Outcome {
 				return Outcome{}
 			}}
-			e, err := New(Config{Group: "g", Routes: []*Route{route}, Logger: slog.New(slog.DiscardHandler), MaxBytes: 1 << 20, MaxRecords: 1000, StallAfter: time.Minute})
+			e, err := New(Config{Group: "g", Routes: []*Route{route}, Logger: slog.New(slog.DiscardHandler), MaxBytes: 1 << 20, StallAfter: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}

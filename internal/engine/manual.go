@@ -11,8 +11,8 @@ type handing struct {
 
 // handed is a record whose handler succeeded, and that waits for Finish.
 type handed struct {
-	record *kgo.Record
-	by     *handing
+	size int64
+	by   *handing
 }
 
 // workOf is what a run's handler may know: the assignment's, and on routes that commit manually a Finish of its own.
@@ -49,7 +49,7 @@ func (e *Engine) finishManually(a *assignment, h *handing, r *kgo.Record) {
 func (e *Engine) handled(r *run, rec *kgo.Record) {
 	if h := r.handing; h != nil {
 		if _, ok := h.early[rec.Offset]; !ok {
-			r.a.handed[rec.Offset] = handed{rec, h}
+			r.a.handed[rec.Offset] = handed{size(rec), h}
 			return
 		}
 	}

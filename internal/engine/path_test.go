@@ -26,7 +26,7 @@ func newPath(tb testing.TB, ordering Ordering) *path {
 		Handle: func(context.Context, *Work, *kgo.Record, int) Outcome { return Outcome{} },
 	}
 	e, err := New(Config{
-		Group: "g", Logger: slog.New(slog.DiscardHandler), MaxBytes: 256 << 20, MaxRecords: 500_000, Routes: []*Route{route},
+		Group: "g", Logger: slog.New(slog.DiscardHandler), MaxBytes: 256 << 20, Routes: []*Route{route},
 		Options: []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")},
 	})
 	if err != nil {

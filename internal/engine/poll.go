@@ -3,20 +3,21 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// maxPoll bounds the records of one poll; so does half a partition's share.
+// maxPoll bounds the records of one poll.
 const maxPoll = 10_000
 
 // pollLoop polls and hands over until the engine stops. Nothing in it waits for a handler: over the budget the next poll is
 // not started, which costs no membership.
 func (e *Engine) pollLoop() {
 	for {
-		ctx, most, pauses, resumes := e.beforePoll()
+		ctx, pauses, resumes := e.beforePoll()
 		if ctx == nil {
 			return
 		}
@@ -26,12 +27,14 @@ func (e *Engine) pollLoop() {
 		if len(pauses) > 0 {
 			e.client.PauseFetchPartitions(byTopic(pauses))
 		}
-		fetches := e.client.PollRecords(ctx, most)
+		e.followBudget()
+		fetches := e.client.PollRecords(ctx, maxPoll)
 		if f := e.cfg.AfterPoll; f != nil {
 			f()
 		}
 		e.mu.Lock()
 		e.handOver(fetches)
+		e.sweep()
 		e.polling = false
 		e.cancelPoll()
 		e.cond.Broadcast()
@@ -39,16 +42,15 @@ func (e *Engine) pollLoop() {
 	}
 }
 
-// beforePoll waits until there is room and no barrier, and returns the poll's context and bound; no context once the engine
-// stops.
-func (e *Engine) beforePoll() (ctx context.Context, most int, pauses, resumes []part) {
+// beforePoll waits until there is room and no barrier, and returns the poll's context; no context once the engine stops.
+func (e *Engine) beforePoll() (ctx context.Context, pauses, resumes []part) {
 	e.mu.Lock()
 	defer e.unlock()
 	for !e.stopping && (e.holds > 0 || e.full()) {
 		e.wait()
 	}
 	if e.stopping {
-		return nil, 0, nil, nil
+		return nil, nil, nil
 	}
 	for _, p := range e.pauseChange {
 		if a := e.parts[p]; a != nil && (a.paused || a.held) {
@@ -60,7 +62,7 @@ func (e *Engine) beforePoll() (ctx context.Context, most int, pauses, resumes []
 	e.pauseChange = nil
 	ctx, e.cancelPoll = context.WithCancel(e.clientCtx)
 	e.polling = true
-	return ctx, min(maxPoll, max(1, e.shareRecords()/2)), pauses, resumes
+	return ctx, pauses, resumes
 }
 
 // kick ends the poll in progress, so that the loop looks at what changed.
@@ -153,13 +155,11 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 	frontier, _ := a.frontier()
 	a.ages.add(a.tracker.Next(), frontier, time.Now())
 	e.hold(a, bytes, kept)
+	e.markPolled(a, bytes)
 	if passed {
 		e.commitDue(a.route, 0)
 	}
-	if !a.paused && (a.heldBytes > e.share()/2 || a.heldRecords > e.shareRecords()/2) {
-		a.paused = true
-		e.pauseChange = append(e.pauseChange, a.part)
-	}
+	e.restrain(a)
 }
 
 // fetchFailed takes in an error that a poll brought.
@@ -168,6 +168,12 @@ func (e *Engine) fetchFailed(p part, err error) {
 	if loss, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
 		if a != nil && a.takes() {
 			e.truncated(a, loss)
+		}
+		return
+	}
+	if large, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok {
+		if a != nil && a.takes() { // the client does not fetch the partition again
+			e.halt(a, large.Offset, fmt.Errorf("%w; raise MaxBufferedBytes, which bounds what a batch may come to", err))
 		}
 		return
 	}

@@ -126,11 +126,6 @@ func (e *Engine) pausedFor(a *assignment) string {
 	return ""
 }
 
-// full tells that nothing is polled until something is finished.
-func (e *Engine) full() bool {
-	return e.heldBytes >= e.cfg.MaxBytes || e.heldRecords >= e.cfg.MaxRecords
-}
-
 // state says what a route's workers do.
 func (r *Route) state() string {
 	switch {

@@ -15,7 +15,7 @@ func TestASnapshotWalksNoRecords(t *testing.T) {
 	const partitions, records = 1000, 500
 	route := &Route{Topics: []string{"t"}, Ordering: Unordered, Workers: 1, Handle: func(context.Context, *Work, *kgo.Record, int) Outcome { return Outcome{} }}
 	e, err := New(Config{
-		Group: "g", Routes: []*Route{route}, Logger: slog.New(slog.DiscardHandler), MaxBytes: 1 << 40, MaxRecords: 1 << 30, StallAfter: time.Hour,
+		Group: "g", Routes: []*Route{route}, Logger: slog.New(slog.DiscardHandler), MaxBytes: 1 << 40, StallAfter: time.Hour,
 	})
 	if err != nil {
 		t.Fatal(err)

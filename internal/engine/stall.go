@@ -186,7 +186,7 @@ func (e *Engine) standstillText(now time.Time) string {
 			most = a
 		}
 	}
-	text := fmt.Sprintf("the buffer is full (MaxBufferedBytes, MaxBufferedRecords), and nothing was finished for %v: nothing is polled",
+	text := fmt.Sprintf("the buffer is full (MaxBufferedBytes), and nothing was finished for %v: nothing is polled",
 		took.Round(time.Second))
 	if most != nil {
 		text += fmt.Sprintf("; %v holds the most of it, %d records", most.part, most.heldRecords)

@@ -174,10 +174,10 @@ func (e *Engine) runRecords(rt *Route, r *run) (more bool) {
 	out := Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}
 	skipped, alive := 0, false
 	defer func() {
-		took := time.Since(r.started)
+		took, failed := time.Since(r.started), e.ownFailed(r, out)
 		e.mu.Lock()
 		defer e.unlock()
-		e.recordsDone(r, took, out, skipped)
+		e.recordsDone(r, took, out, failed, skipped)
 		more = alive && e.next(rt, r)
 	}()
 	out, skipped = e.handleRecords(rt, r)
@@ -191,6 +191,9 @@ func (e *Engine) handleRecords(rt *Route, r *run) (out Outcome, skipped int) {
 	for i, it := range r.items {
 		if a.stop.Load() {
 			return Outcome{Kind: HandedBack}, skipped
+		}
+		if rt.CommitManually {
+			it.record = e.own(it.record)
 		}
 		if rt.Timeout == 0 {
 			out = rt.Handle(a.ctx, r.work, it.record, it.attempts()+1)
@@ -210,7 +213,7 @@ func (e *Engine) handleRecords(rt *Route, r *run) (out Outcome, skipped int) {
 	return out, skipped
 }
 
-func (e *Engine) recordsDone(r *run, took time.Duration, out Outcome, skipped int) {
+func (e *Engine) recordsDone(r *run, took time.Duration, out Outcome, failed item, skipped int) {
 	if !e.ended(r) {
 		return
 	}
@@ -223,8 +226,8 @@ func (e *Engine) recordsDone(r *run, took time.Duration, out Outcome, skipped in
 	e.stats.Skipped += int64(skipped)
 	if n < len(r.items) {
 		var kept []item
-		if it := r.items[n]; e.judge(r, l, &it, out, false) {
-			kept = append(kept, it)
+		if e.judge(r, l, &failed, out, false) {
+			kept = append(kept, failed)
 		}
 		e.giveBack(a, l, append(kept, r.items[n+1:]...))
 	}
@@ -240,17 +243,21 @@ func (e *Engine) runBatch(rt *Route, r *run) (more bool) {
 	b := &Batch{Work: r.work, Next: last.Offset + 1, NextEpoch: last.LeaderEpoch, Waiting: r.waiting}
 	for _, it := range r.items {
 		if !it.settled() {
-			b.Records = append(b.Records, it.record)
+			rec := it.record
+			if rt.CommitManually {
+				rec = e.own(rec)
+			}
+			b.Records = append(b.Records, rec)
 			b.Attempts = append(b.Attempts, it.attempts()+1)
 		}
 	}
 	out := BatchOutcome{All: Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}}
 	alive := false
 	defer func() {
-		took := time.Since(r.started)
+		took, failed := time.Since(r.started), e.ownFailures(r, out)
 		e.mu.Lock()
 		defer e.unlock()
-		e.batchDone(r, took, len(b.Records), out)
+		e.batchDone(r, took, len(b.Records), out, failed)
 		more = alive && e.next(rt, r)
 	}()
 	out = rt.handleBatch(r.a.ctx, b)
@@ -258,7 +265,7 @@ func (e *Engine) runBatch(rt *Route, r *run) (more bool) {
 	return more
 }
 
-func (e *Engine) batchDone(r *run, took time.Duration, records int, out BatchOutcome) {
+func (e *Engine) batchDone(r *run, took time.Duration, records int, out BatchOutcome, failed []*kgo.Record) {
 	if !e.ended(r) {
 		return
 	}
@@ -271,6 +278,9 @@ func (e *Engine) batchDone(r *run, took time.Duration, records int, out BatchOut
 		before := a.fresh
 		for range r.counts[li] {
 			it, o := r.items[i], out.All
+			if i < len(failed) && failed[i] != nil {
+				it.record = failed[i]
+			}
 			i++
 			switch {
 			case it.settled():
@@ -399,6 +409,11 @@ func (e *Engine) account(a *assignment, took time.Duration) {
 // giveBack puts records back to the front of their lane; an assignment that starts nothing more forgets them.
 func (e *Engine) giveBack(a *assignment, l *lane, kept []item) {
 	if a.starts() {
+		for i, it := range kept {
+			if it.trouble == nil && it.record.Offset < a.owned {
+				kept[i].record = e.own(it.record)
+			}
+		}
 		l.queue.unshift(kept...)
 		return
 	}

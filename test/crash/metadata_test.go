@@ -84,7 +84,7 @@ func TestBrokersWithSmallerLimitsGetLess(t *testing.T) {
 				t.Fatal(err)
 			}
 			app, err := sluice.New(sluice.Config{
-				Brokers: k.Seeds(), Group: topicOf(t), MaxBufferedRecords: 10_000_000, MaxBufferedBytes: 4 << 30, DrainTimeout: time.Second,
+				Brokers: k.Seeds(), Group: topicOf(t), MaxBufferedBytes: 4 << 30, DrainTimeout: time.Second,
 				Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 			})
 			if err != nil {
