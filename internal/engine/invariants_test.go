@@ -245,6 +245,37 @@ func TestInvariant1TheStartSaysNothingOfWhatIsDoneWhereCommitsAreManual(t *testi
 	})
 }
 
+// With Latest, where a partition begins is committed at once, and not with the first interval: a loss or a crash before that would look
+// for the latest record anew, and nobody would handle those that came meanwhile.
+func TestInvariant1ALossBeforeTheFirstIntervalSkipsNothing(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 5, 0)
+		var last atomic.Int64
+		release := make(chan struct{})
+		cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
+			<-release
+			last.Store(r.Offset)
+			return engine.Outcome{}
+		})
+		cfg.Start.Latest = true
+		cfg.Routes[0].Ordering, cfg.Routes[0].CommitInterval = engine.ByPartition, time.Hour
+		_, stop := run(t, cfg)
+		time.Sleep(10 * time.Second) // it begins at 5
+		c.Produce("orders", 0, 5, 10, 0)
+		time.Sleep(10 * time.Second) // they wait behind the first
+		loseOnce(c)
+		time.Sleep(30 * time.Second) // it is back
+		close(release)
+		time.Sleep(10 * time.Second)
+		if got := last.Load(); got != 14 {
+			t.Errorf("invariant 1: the last record that was handled is %d, want 14", got)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestInvariant3TheHandlerOfALostPartitionChangesNothing(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
 		c.Produce("orders", 0, 0, 10, 0)

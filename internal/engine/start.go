@@ -152,7 +152,8 @@ func (e *Engine) install(ctx context.Context, found map[part]position) (map[stri
 		}
 		starts[p.topic][p.partition] = kgo.NewOffset().At(pos.next).WithEpoch(pos.epoch)
 		if a.dirty() {
-			if a.route.CommitInterval > 0 { // a start that was resolved is committed, so that it is resolved once
+			// A start that was resolved is committed, so that it is resolved once; with Latest at once, as the next look finds another.
+			if a.route.CommitInterval > 0 && !e.cfg.Start.Latest {
 				e.commitIn(a.route.CommitInterval)
 			} else {
 				e.commitSoon()
