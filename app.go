@@ -255,6 +255,7 @@ func (a *App) engineRoute(r addedRoute) *engine.Route {
 		CommitManually: r.policy.Commit.manual,
 		CommitInterval: r.policy.Commit.interval,
 		CommitRecords:  r.policy.Commit.records,
+		Breaker:        max(0, r.policy.Retry.Breaker),
 		Timeout:        r.policy.Timeout,
 		MaxAttempts:    r.policy.Retry.MaxAttempts,
 		Backoff:        r.policy.Retry.delay,

@@ -21,6 +21,7 @@ type Events struct {
 	Failed         func(FailedInfo) // an attempt failed; the record is tried again or handed to OnFailure
 	Halted         func(HaltedInfo)
 	HandlerOverran func(HandlerOverranInfo)
+	Outage         func(OutageInfo) // a route stands still, and again when it goes on
 	Reclaimed      func(ReclaimedInfo)
 	Released       func(ReleasedInfo)
 	Run            func(RunInfo) // told once a run of up to 64 records, or once a batch
@@ -106,6 +107,16 @@ type StalledInfo struct {
 	Reason    string // what is known, and what to do
 }
 
+// OutageInfo tells that all of a route stands still, as nothing can succeed now, and that it goes on.
+type OutageInfo struct {
+	Topics  []string // the route's
+	Since   time.Time
+	Err     error // the latest
+	Breaker bool  // found by Retry.Breaker; else a handler said Outage
+	Probes  int   // that failed
+	Ended   bool  // false when it begins
+}
+
 // ReclaimedInfo tells that a sink with Offsets took a partition again, after somebody else's claim or a change in its
 // database.
 type ReclaimedInfo struct {
@@ -150,6 +161,7 @@ func (e Events) observer() engine.Observer {
 		Failed:         adapt(e.Failed, func(i engine.FailedInfo) FailedInfo { return FailedInfo(i) }),
 		HandlerOverran: adapt(e.HandlerOverran, func(i engine.HandlerOverranInfo) HandlerOverranInfo { return HandlerOverranInfo(i) }),
 		Halted:         adapt(e.Halted, func(i engine.HaltedInfo) HaltedInfo { return HaltedInfo(i) }),
+		Outage:         adapt(e.Outage, func(i engine.OutageInfo) OutageInfo { return OutageInfo(i) }),
 		Reclaimed:      adapt(e.Reclaimed, func(i engine.ReclaimedInfo) ReclaimedInfo { return ReclaimedInfo(i) }),
 		Released:       adapt(e.Released, func(i engine.ReleasedInfo) ReleasedInfo { return ReleasedInfo(i) }),
 		Run:            adapt(e.Run, func(i engine.RunInfo) RunInfo { return RunInfo(i) }),

@@ -30,6 +30,7 @@ type Stats struct {
 	Reclaims      int64 `json:"reclaims"`
 	// CommitTime is what all commits took together, in nanoseconds in JSON.
 	CommitTime    time.Duration `json:"commit_time"`
+	Outages       int64         `json:"outages"`        // times that a route stood still
 	BufferedBytes int64         `json:"buffered_bytes"` // now; may fall
 	Buffered      int64         `json:"buffered"`       // records, now; may fall
 }

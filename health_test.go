@@ -63,11 +63,11 @@ func TestHealthTellsAnOutageForAsLongAsItLasts(t *testing.T) {
 		}))
 		c.Until("the others", func() bool { return m.app.Stats().Finished == 4 })
 		h := m.app.Health()
-		if h.Ready || !h.Live || len(h.Problems) != 1 || !strings.HasPrefix(h.Problems[0], "orders[0]: ") || !strings.Contains(h.Problems[0], "outage: EOF") {
+		if h.Ready || !h.Live || len(h.Problems) != 1 || !strings.HasPrefix(h.Problems[0], "orders: outage since ") || !strings.Contains(h.Problems[0], "outage: EOF") {
 			t.Fatalf("%+v", h)
 		}
 		p := m.app.Snapshot().Partitions[0]
-		if p.Frontier != 2 || p.Position != 5 || p.Parked+p.Running != 1 || p.Queued+p.Running != 1 || !strings.Contains(p.LastError, "EOF") {
+		if p.Frontier != 2 || p.Position != 5 || p.Queued+p.Running != 1 || !strings.Contains(p.LastError, "EOF") {
 			t.Fatalf("%+v", p)
 		}
 		away.Store(false)

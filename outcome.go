@@ -15,7 +15,7 @@ import (
 //	Poison(err)         this record can never succeed: OnFailure decides at once
 //	Skip(reason)        the record is finished without having been handled
 //	RetryAfter(err, d)  try again after d
-//	Outage(err)         nothing can succeed now: try again for ever, this counts no attempt
+//	Outage(err)         nothing can succeed now: the route waits, this counts no attempt
 //	*BatchError         some records of a batch failed, each with an outcome of its own
 //	Reclaim(err)        only for sinks with Offsets: the claim is no longer ours
 //	any other error     try again after the route's backoff, up to MaxAttempts
@@ -68,9 +68,9 @@ func Skip(reason string) error { return newOutcome(kindSkip, errors.New(reason),
 // RetryAfter tries the record again after d, which replaces the route's backoff once. It counts as an attempt.
 func RetryAfter(err error, d time.Duration) error { return newOutcome(kindRetryAfter, err, d) }
 
-// Outage says that nothing can succeed now, because a server that the handler needs is away. The record is tried again
-// with the route's backoff for as long as it takes; attempts are not counted, so an outage of any length dead-letters
-// nothing.
+// Outage says that nothing can succeed now, because a server that the handler needs is away. All of the route in this process
+// waits: after the route's backoff one record (or batch) is tried, until one succeeds. Attempts are not counted, so an outage of any
+// length dead-letters nothing. See Retry.Breaker for handlers that do not say so.
 func Outage(err error) error { return newOutcome(kindOutage, err, 0) }
 
 // Reclaim says that the sink's claim on the batch's partition no longer holds: nothing of the batch was applied, or the

@@ -191,7 +191,7 @@ func TestEachOutcomeInAnApp(t *testing.T) {
 							mu.Unlock()
 							return c.handle(n)
 						},
-						Policy: sluice.Policy{Retry: sluice.Retry{MaxAttempts: 3}, OnFailure: sluice.DeadLetter{Topic: "dlq"}},
+						Policy: sluice.Policy{Retry: sluice.Retry{Breaker: -1, MaxAttempts: 3}, OnFailure: sluice.DeadLetter{Topic: "dlq"}},
 					})
 				})
 				c2.Until("the commit", func() bool { return c2.Committed("g", "orders", 0) == 1 })

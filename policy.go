@@ -73,8 +73,19 @@ type Retry struct {
 	// 100 ms.
 	Backoff time.Duration
 
-	// MaxAttempts is how often the handler is called for a record before OnFailure decides. Zero: for ever. A positive
-	// number demands an OnFailure.
+	// Breaker is how many records have to fail in a row before failures count as an outage, whatever the handler calls them. A
+	// record that used up its attempts is given to OnFailure only when others succeed: some did since the latest record failed for
+	// its first time, or one does that is tried right now. If those fail as well, all of the route waits, one record is tried now and
+	// then, and attempts are not counted, until one succeeds. So an outage of any length dead-letters nothing. On a topic whose
+	// records all fail, be it a single one, the route stands still, health red. A handler's Poison counts at once, and is no sign of an
+	// outage. Breaker also bounds how many records behind a failed one of the same lane are tried, and so how many bad ones in a
+	// row a topic with a single lane may hold. Zero: 10. -1: off; each record counts by itself. It needs MaxAttempts, and has no
+	// effect on routes with Offsets, whose sinks say Poison and Outage by themselves. With MaxAttempts 1 every failure is checked
+	// against another record, for which the route holds its breath.
+	Breaker int
+
+	// MaxAttempts is how often the handler is called for a record before OnFailure decides; calls in an outage do not count. Zero:
+	// for ever. A positive number demands an OnFailure.
 	MaxAttempts int
 
 	// MaxBackoff bounds the wait. Zero: 30 s.
@@ -143,6 +154,7 @@ func (DeadLetter) onFailure() {}
 
 const (
 	defaultWorkers    = 16
+	defaultBreaker    = 10
 	defaultBackoff    = 100 * time.Millisecond
 	defaultMaxBackoff = 30 * time.Second
 	defaultCommit     = time.Second
@@ -186,6 +198,11 @@ func (p Policy) withDefaults(bad *mistakes) Policy {
 }
 
 func (r Retry) withDefaults(bad *mistakes) Retry {
+	if r.Breaker < -1 {
+		bad.add("Policy.Retry.Breaker", strconv.Itoa(r.Breaker), fmt.Sprintf(
+			"negative; give a number of records, 0 for %d, or -1 to have no failure taken for an outage", defaultBreaker))
+	}
+	r.Breaker = cmp.Or(r.Breaker, defaultBreaker)
 	if r.MaxAttempts < 0 {
 		bad.add("Policy.Retry.MaxAttempts", strconv.Itoa(r.MaxAttempts), "negative; give a number of attempts, or 0 to retry for ever")
 	}

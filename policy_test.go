@@ -44,7 +44,7 @@ func TestPolicyDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p.Workers != 16 || p.Ordering != sluice.ByPartition || p.OnFailure != nil || p.Commit != sluice.Every(time.Second) ||
-		p.Retry != (sluice.Retry{Backoff: 100 * time.Millisecond, MaxBackoff: 30 * time.Second}) {
+		p.Retry != (sluice.Retry{Backoff: 100 * time.Millisecond, Breaker: 10, MaxBackoff: 30 * time.Second}) {
 		t.Fatalf("defaults: %+v", p)
 	}
 	p, err = sluice.Policy{Retry: sluice.Retry{Backoff: time.Minute}}.WithDefaults()
@@ -84,6 +84,7 @@ func TestPolicyNamesTheFieldOfAMistake(t *testing.T) {
 		"ordering":            {sluice.Policy{Ordering: 3}, `Policy.Ordering: "3"`},
 		"ordering below":      {sluice.Policy{Ordering: -1}, `Policy.Ordering: "-1"`},
 		"workers":             {sluice.Policy{Workers: -1}, `Policy.Workers: "-1"`},
+		"breaker":             {sluice.Policy{Retry: sluice.Retry{Breaker: -2}}, `Policy.Retry.Breaker: "-2"`},
 		"attempts":            {sluice.Policy{Retry: sluice.Retry{MaxAttempts: -1}}, `Policy.Retry.MaxAttempts: "-1"`},
 		"backoff":             {sluice.Policy{Retry: sluice.Retry{Backoff: -1}}, "Policy.Retry"},
 		"max backoff":         {sluice.Policy{Retry: sluice.Retry{MaxBackoff: -1}}, "Policy.Retry"},

@@ -124,6 +124,10 @@ var (
 			desc("data_losses_total", "Times that a position was no longer in its log."),
 			func(s sluice.Stats) float64 { return float64(s.DataLosses) },
 		},
+		{
+			desc("outages_total", "Times that a route stood still, as nothing could succeed."),
+			func(s sluice.Stats) float64 { return float64(s.Outages) },
+		},
 		{desc("reclaims_total", "Times that a sink took a partition again."), func(s sluice.Stats) float64 { return float64(s.Reclaims) }},
 	}
 	gauges = []statsMetric{

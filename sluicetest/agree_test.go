@@ -47,7 +47,7 @@ func TestDeliverAgreesWithAnApp(t *testing.T) {
 	}
 	for _, ordering := range []sluice.Ordering{sluice.ByPartition, sluice.ByKey, sluice.Unordered} {
 		policy := sluice.Policy{
-			Ordering: ordering, Workers: 1, Retry: sluice.Retry{MaxAttempts: 3}, OnFailure: sluice.DeadLetter{Topic: "dlt"},
+			Ordering: ordering, Workers: 1, Retry: sluice.Retry{Breaker: -1, MaxAttempts: 3}, OnFailure: sluice.DeadLetter{Topic: "dlt"},
 		}
 		t.Run(ordering.String(), func(t *testing.T) {
 			var calls []string

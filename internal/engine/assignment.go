@@ -256,6 +256,7 @@ func (e *Engine) close(a *assignment, cause error) {
 		}
 		e.tell(func() { f(info) })
 	}
+	e.abandonProbe(a)
 	e.cond.Broadcast()
 }
 

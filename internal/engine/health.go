@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -44,6 +45,11 @@ func (e *Engine) Health() Health {
 		}
 		if p := a.stallText(now); p != "" {
 			h.Problems = append(h.Problems, p)
+		}
+	}
+	for _, rt := range e.cfg.Routes {
+		if p := rt.outageProblem(); p != "" && e.worksOn(rt) {
+			h.Problems = append(h.Problems, strings.Join(rt.Topics, ", ")+": "+p)
 		}
 	}
 	for p, what := range e.lost {
@@ -94,6 +100,16 @@ func (f *failing) text(now time.Time) string {
 		return fmt.Sprintf("commits fail for %v: %v; a crash would run again what was finished since", took.Round(time.Second), f.err)
 	}
 	return ""
+}
+
+// worksOn tells whether a partition of a route is ours.
+func (e *Engine) worksOn(rt *Route) bool {
+	for _, a := range e.parts {
+		if a.route == rt {
+			return true
+		}
+	}
+	return false
 }
 
 // problemSample is how many problems of a partition are looked at: in an outage every record that waits has one.

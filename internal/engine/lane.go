@@ -28,7 +28,8 @@ type item struct {
 
 // trouble is the history of a record that did not succeed at once.
 type trouble struct {
-	attempts    int
+	attempts    int // that count
+	failed      int // failures, those in outages among them
 	outages     int
 	first, last time.Time
 	err         error
@@ -36,6 +37,8 @@ type trouble struct {
 	due         time.Time // not before
 	alone       bool      // in a batch of its own
 	settled     bool      // on fenced routes: done with, its batch only has to step over it
+	tried       *outage   // the last one that it failed in
+	condemned   bool      // used up its attempts, while others succeed: not called again
 }
 
 // laneRef names a lane across assignments.
@@ -188,9 +191,9 @@ func (e *Engine) list(a *assignment) {
 	e.hire(r)
 }
 
-// hire starts a worker, if the route may have one more.
+// hire starts a worker, if there is work for it and the route may have one more.
 func (e *Engine) hire(r *Route) {
-	if r.active < r.Workers {
+	if r.ready.len() > 0 && r.active < r.Workers && r.mayStart() {
 		r.active++
 		b := e.takeBadge(r)
 		e.spawn(func() { e.workLoop(r, b) })
@@ -208,11 +211,12 @@ func (it item) attempts() int {
 	if it.trouble == nil {
 		return 0
 	}
-	return it.trouble.attempts
+	return max(it.trouble.attempts, it.trouble.failed)
 }
 
-func (it item) settled() bool { return it.trouble != nil && it.trouble.settled }
-func (it item) alone() bool   { return it.trouble != nil && it.trouble.alone }
+func (it item) settled() bool   { return it.trouble != nil && it.trouble.settled }
+func (it item) alone() bool     { return it.trouble != nil && it.trouble.alone }
+func (it item) condemned() bool { return it.trouble != nil && it.trouble.condemned }
 
 // batchReady counts a lane that became ready on a batch route, and lists the assignment when its batch is due.
 func (e *Engine) batchReady(a *assignment, l *lane) {

@@ -18,6 +18,7 @@ type Observer struct {
 	Failed         func(FailedInfo)
 	Halted         func(HaltedInfo)
 	HandlerOverran func(HandlerOverranInfo)
+	Outage         func(OutageInfo)
 	Reclaimed      func(ReclaimedInfo)
 	Released       func(ReleasedInfo)
 	Run            func(RunInfo)
@@ -74,6 +75,15 @@ type (
 		Offset    int64
 		Err       error
 	}
+	// OutageInfo is sluice.OutageInfo.
+	OutageInfo struct {
+		Topics  []string
+		Since   time.Time
+		Err     error
+		Breaker bool
+		Probes  int
+		Ended   bool
+	}
 	// ReclaimedInfo is sluice.ReclaimedInfo.
 	ReclaimedInfo struct {
 		Topic     string
@@ -126,6 +136,7 @@ type Stats struct {
 	Polled, Finished, Restored, Failed, DeadLettered, Dropped, Skipped int64
 	Commits, CommitsFailed, Rebalances, DataLosses, Reclaims           int64
 	CommitTime                                                         time.Duration
+	Outages                                                            int64
 	BufferedBytes, Buffered                                            int64
 }
 

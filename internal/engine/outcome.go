@@ -22,6 +22,10 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		e.tell(func() { e.tellSkipped(record, err) })
 		return e.settled(a, it)
 	}
+	if out.Kind == condemned {
+		it.trouble.attempts = max(it.trouble.attempts, rt.MaxAttempts)
+		return e.fail(r, l, it, it.trouble.err)
+	}
 	t := it.trouble
 	if t == nil {
 		t = &trouble{first: now}
@@ -34,16 +38,33 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return true
 	}
 	e.stats.Failed++
+	if out.Kind == Failed {
+		if t.failed++; t.failed == 1 {
+			rt.failing = rt.begun
+		}
+	}
+	o := rt.outage
 	if out.Kind == Outage {
 		t.outages++
 		wait := rt.Backoff(t.outages)
-		t.due = now.Add(wait)
-		a.trouble(it.record.Offset, out.Err.Error())
+		if t.due = (time.Time{}); e.still { // in Deliver each record is looked at by itself
+			t.due = now.Add(wait)
+		} else {
+			e.said(r, out.Err)
+		}
 		e.tellFailed(e.cfg.Observer.Failed, it, wait)
 		return true
 	}
+	if out.Kind == Failed && o != nil && rt.breaks() && !t.condemned {
+		o.failedIn(r, it, together)
+		if out.After > 0 {
+			t.due = now.Add(out.After)
+		}
+		e.tellFailed(e.cfg.Observer.Failed, it, rt.Backoff(t.outages))
+		return true
+	}
 	t.attempts++
-	if out.Kind == Failed && (rt.MaxAttempts == 0 || t.attempts < rt.MaxAttempts) {
+	if out.Kind == Failed && (rt.MaxAttempts == 0 || t.attempts < rt.MaxAttempts) && !t.condemned {
 		wait := out.After
 		if wait < 0 {
 			wait = rt.Backoff(t.attempts)
@@ -51,6 +72,9 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		t.due = now.Add(wait)
 		e.tellFailed(e.cfg.Observer.Failed, it, wait)
 		return true
+	}
+	if t.condemned {
+		t.attempts = max(t.attempts, rt.MaxAttempts)
 	}
 	if out.Kind == Failed {
 		t.class = "attempts"
@@ -60,7 +84,17 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return true
 	}
 	e.tellFailed(e.cfg.Observer.Failed, it, 0)
-	switch rt.OnFailure {
+	if out.Kind == Failed && rt.breaks() && !t.condemned && !r.proved && rt.worked <= rt.failing {
+		e.suspect(rt, t)
+		return true
+	}
+	return e.fail(r, l, it, out.Err)
+}
+
+// fail is what becomes of a record that cannot be handled; true keeps it in its lane.
+func (e *Engine) fail(r *run, l *lane, it *item, err error) bool {
+	a, t := r.a, it.trouble
+	switch rt := a.route; rt.OnFailure {
 	case Drop:
 		e.stats.Dropped++
 		e.log.Warn("record dropped", "topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
@@ -68,14 +102,14 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return e.settled(a, it)
 	case Halt:
 		offset := it.record.Offset
-		r.end = func() { e.halt(a, offset, out.Err) }
+		r.end = func() { e.halt(a, offset, err) }
 		return true
 	case DeadLetter:
 		e.deadLetter(a, l, *it)
 		return rt.fenced()
 	default:
-		t.due = now.Add(rt.MaxBackoff)
-		a.trouble(it.record.Offset, "offset "+itoa(it.record.Offset)+" cannot be handled, and the route has no OnFailure: "+out.Err.Error())
+		t.due = t.last.Add(rt.MaxBackoff)
+		a.trouble(it.record.Offset, "offset "+itoa(it.record.Offset)+" cannot be handled, and the route has no OnFailure: "+err.Error())
 		e.log.Error("record cannot be handled; its lane waits and tries again, as the route has no OnFailure",
 			"topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
 		return true

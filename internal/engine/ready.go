@@ -11,7 +11,7 @@ type readyLanes struct {
 func (q *readyLanes) len() int { return q.retries.len() + q.others.len() }
 
 func (q *readyLanes) push(l *lane) {
-	if l.queue.peek()[0].trouble != nil {
+	if t := l.queue.peek()[0].trouble; t != nil && t.tried == nil { // what failed in an outage is tried in turn
 		q.retries.push(l)
 	} else {
 		q.others.push(l)

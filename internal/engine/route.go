@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -43,8 +44,11 @@ type Route struct {
 	CommitInterval time.Duration // 0: none
 	CommitRecords  int           // 0: none
 
-	Timeout     time.Duration // of one call of a handler; 0: none
-	MaxAttempts int           // 0: no bound
+	Timeout time.Duration // of one call of a handler; 0: none
+
+	// Breaker is how many records have to fail, without one success, before it is an outage; 0: failures never are.
+	Breaker     int
+	MaxAttempts int // 0: no bound
 	Backoff     func(failures int) time.Duration
 	MaxBackoff  time.Duration
 
@@ -61,7 +65,13 @@ type Route struct {
 	ready  fifo[*assignment] // that have lanes to run
 	active int               // workers
 	badges []badge           // that no worker wears
-	since  int               // records finished since the last commit was asked for
+	outage *outage           // nil: none
+	held   atomic.Bool       // as long as there is one: read by workers between records, without the lock
+
+	begun   uint64 // runs
+	worked  uint64 // the latest run in which a record succeeded
+	failing uint64 // the latest run that had begun when a record failed for the first time
+	since   int    // records finished since the last commit was asked for
 }
 
 // OnFailure is what becomes of a record that cannot be handled.
@@ -118,6 +128,7 @@ const (
 	Poison     // never again
 	Reclaim    // the claim is not ours any more
 	HandedBack // not applied, through no fault of its own
+	condemned  // the engine's: failed as often as it may, and not called again
 )
 
 // Outcome is what became of one record.

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"runtime/pprof"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,12 @@ type run struct {
 	done      atomic.Int32 // records that the handler is through with: published by the worker after each
 	published int          // of them, those that the tracker knows; guarded by Engine.mu
 	end       func()       // what the outcome does to the whole assignment, once the run's records are accounted for
+
+	number uint64 // of the route's runs
+	probe  bool   // of an outage
+	walk   bool   // of a probe: see outage
+	known  int    // of a walk: records at its head that failed just now, and are not called
+	proved bool   // of a batch: others of it succeeded
 }
 
 // workLoop runs what is ready until nothing is. A handler that ends its goroutine (runtime.Goexit) ends this loop; its record
@@ -48,9 +55,12 @@ func (e *Engine) workLoop(rt *Route, b badge) {
 	r := &run{worker: b.id}
 	for more := e.first(rt, r); more; {
 		pprof.SetGoroutineLabels(b.Context) // a handler may have changed them
-		if rt.HandleBatch != nil {
+		switch {
+		case r.walk:
+			more = e.runWalk(rt, r)
+		case rt.HandleBatch != nil:
 			more = e.runBatch(rt, r)
-		} else {
+		default:
 			more = e.runRecords(rt, r)
 		}
 	}
@@ -64,7 +74,7 @@ func (e *Engine) first(rt *Route, r *run) bool {
 
 // next fills r with the next run of a route; false when nothing is ready. Under mu: a worker lets go of it only once between two runs.
 func (e *Engine) next(rt *Route, r *run) bool {
-	for rt.ready.len() > 0 {
+	for rt.ready.len() > 0 && rt.mayStart() {
 		a := rt.ready.pop()
 		a.listed = false
 		if !a.starts() || a.waits() || a.ready.len() == 0 {
@@ -72,16 +82,21 @@ func (e *Engine) next(rt *Route, r *run) bool {
 		}
 		r.a, r.started = a, time.Now()
 		r.lanes, r.counts, r.items = r.lanes[:0], r.counts[:0], r.items[:0]
-		r.published = 0
+		rt.begun++
+		r.number = rt.begun
+		r.published, r.proved = 0, false
 		r.done.Store(0)
-		if rt.HandleBatch != nil {
+		n := rt.beginProbe(r, a.ready.peek())
+		switch {
+		case r.walk:
+			e.takeWalk(a, r, n)
+		case rt.HandleBatch != nil:
 			e.takeBatch(a, r)
-		} else {
-			n := 1
-			if a.perRecord > 0 && a.perRecord < fast && !rt.CommitEach {
+		default:
+			if n == 0 && a.perRecord > 0 && a.perRecord < fast && !rt.CommitEach {
 				n = maxRun
 			}
-			r.take(a.popReady(), n)
+			r.take(a.popReady(), max(n, 1))
 			if a.ready.len() > 0 {
 				e.list(a)
 			}
@@ -130,6 +145,11 @@ func (e *Engine) takeBatch(a *assignment, r *run) {
 			}
 		}
 	}
+	e.batchTaken(a)
+}
+
+// batchTaken goes on with what is ready after a batch was taken.
+func (e *Engine) batchTaken(a *assignment) {
 	a.flush = false
 	if a.batchTimer != nil {
 		a.batchTimer.Stop()
@@ -189,8 +209,11 @@ func (e *Engine) runRecords(rt *Route, r *run) (more bool) {
 func (e *Engine) handleRecords(rt *Route, r *run) (out Outcome, skipped int) {
 	a := r.a
 	for i, it := range r.items {
-		if a.stop.Load() {
+		if a.stop.Load() || (rt.held.Load() && !r.probe) {
 			return Outcome{Kind: HandedBack}, skipped
+		}
+		if it.condemned() {
+			return Outcome{Kind: condemned, Err: it.trouble.err}, skipped
 		}
 		if rt.CommitManually {
 			it.record = e.own(it.record)
@@ -224,6 +247,12 @@ func (e *Engine) recordsDone(r *run, took time.Duration, out Outcome, failed ite
 	finishes := a.finishes
 	e.publish(r)
 	e.stats.Skipped += int64(skipped)
+	v := neither
+	if n > skipped {
+		v = succeeded
+	} else if n < len(r.items) {
+		v = a.route.verdictOf(out.Kind)
+	}
 	if n < len(r.items) {
 		var kept []item
 		if e.judge(r, l, &failed, out, false) {
@@ -232,6 +261,7 @@ func (e *Engine) recordsDone(r *run, took time.Duration, out Outcome, failed ite
 		e.giveBack(a, l, append(kept, r.items[n+1:]...))
 	}
 	e.account(a, took)
+	e.probed(r, v)
 	e.resumeLane(l, a.finishes > finishes)
 	r.over()
 }
@@ -260,6 +290,10 @@ func (e *Engine) runBatch(rt *Route, r *run) (more bool) {
 		e.batchDone(r, took, len(b.Records), out, failed)
 		more = alive && e.next(rt, r)
 	}()
+	if it := r.items[0]; it.condemned() { // in a batch of its own
+		out, alive = BatchOutcome{All: Outcome{Kind: condemned, Err: it.trouble.err}}, true
+		return more
+	}
 	out = rt.handleBatch(r.a.ctx, b)
 	alive = true
 	return more
@@ -271,6 +305,13 @@ func (e *Engine) batchDone(r *run, took time.Duration, records int, out BatchOut
 	}
 	a := r.a
 	together := out.Each == nil && records > 1
+	r.proved = slices.ContainsFunc(out.Each, func(o Outcome) bool { return o.Kind == Done })
+	v := a.route.verdictOf(out.All.Kind)
+	if out.Each != nil {
+		v = neither
+	} else if out.All.Kind == Outage { // also where all of the batch was settled
+		e.said(r, out.All.Err)
+	}
 	finished := make([]bool, len(r.lanes))
 	i, k := 0, 0
 	for li, l := range r.lanes {
@@ -288,6 +329,7 @@ func (e *Engine) batchDone(r *run, took time.Duration, records int, out BatchOut
 			case out.Each != nil:
 				o = out.Each[k]
 				k++
+				v = max(v, a.route.verdictOf(o.Kind))
 			}
 			if o.Kind == Done {
 				e.handled(r, it.record)
@@ -299,6 +341,7 @@ func (e *Engine) batchDone(r *run, took time.Duration, records int, out BatchOut
 		e.giveBack(a, l, kept)
 	}
 	e.account(a, took)
+	e.probed(r, v)
 	for li, l := range r.lanes {
 		e.resumeLane(l, finished[li])
 	}
@@ -311,7 +354,9 @@ func stepOver(rt *Route, it *item, out BatchOutcome) Outcome {
 		switch out.All.Kind {
 		case Done, Reclaim:
 			return out.All
-		case Skipped, Failed, Outage, Poison, HandedBack:
+		case Outage: // the route waits
+			return Outcome{Kind: HandedBack}
+		case Skipped, Failed, Poison, HandedBack, condemned:
 		}
 		it.trouble.outages++
 		it.trouble.due = time.Now().Add(rt.Backoff(it.trouble.outages))

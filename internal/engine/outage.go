@@ -1,0 +1,235 @@
+package engine
+
+import "time"
+
+// outage is a route that stands still, as nothing can succeed now: a handler said so, or all records that were tried failed. No
+// handler is started but one at a time, the probe, until one succeeds.
+//
+// Failures are a suspicion when a record has used up its attempts, and nothing has succeeded that was begun after the latest
+// record to fail for its first time: until then nobody knows whether that one is the only one. Other records are tried at once.
+// One that succeeds shows that it was the record's fault. When all there are fail as well, or Route.Breaker of them, it is an
+// outage, and from then on a probe waits for the backoff.
+//
+// Probes take the lanes in turn. Where a lane's first record has used up its attempts, the probe is a walk: it goes on to the
+// records behind it, as far as those have used up theirs, so that bad records at the head of every lane do not pass for an
+// outage for ever. A walk is over in no time, so when a record succeeds in it, those before it failed by their own fault.
+//
+// All of it is guarded by Engine.mu.
+type outage struct {
+	since    time.Time
+	err      error
+	failures bool       // found by failures; else a handler said it
+	told     bool       // false: only suspected
+	suspects []*trouble // while it is only suspected: records that used up their attempts
+	asked    int        // of them, those whose verdict the probe brings: they failed before it began
+	failed   int        // probes
+	due      bool       // a probe may start
+	probe    *run       // under way
+}
+
+// breaks tells whether a route's failures may count as an outage. A sink that keeps offsets cannot look past a record, and says
+// Poison and Outage by itself.
+func (r *Route) breaks() bool { return r.Breaker > 0 && r.MaxAttempts > 0 && !r.fenced() }
+
+// mayStart tells whether a handler may be started.
+func (r *Route) mayStart() bool {
+	o := r.outage
+	return o == nil || (o.due && o.probe == nil)
+}
+
+// exhausted tells whether a record has used up its attempts, in an outage or not, with the failures that it has not been told of.
+func (it item) exhausted(rt *Route, more int) bool {
+	return it.trouble != nil && it.trouble.failed+more >= rt.MaxAttempts
+}
+
+// hold stops a route.
+func (r *Route) hold(o *outage) {
+	r.outage = o
+	r.held.Store(true)
+}
+
+// suspect holds the route to see whether other records fail as well as this one, which used up its attempts.
+func (e *Engine) suspect(rt *Route, t *trouble) {
+	t.attempts-- // to use it up again, should this be an outage
+	t.due, t.alone = time.Time{}, rt.HandleBatch != nil
+	o := &outage{since: t.last, err: t.err, failures: true, suspects: []*trouble{t}, due: true}
+	t.tried = o
+	rt.hold(o)
+}
+
+// failedIn takes in a failure while the route is held, which counts as no attempt.
+func (o *outage) failedIn(r *run, it *item, together bool) {
+	t, rt := it.trouble, r.a.route
+	t.outages++
+	t.due, t.tried = time.Time{}, o
+	if r.probe {
+		o.err, o.failures = t.err, true
+	}
+	if !o.told && !together && it.exhausted(rt, 0) {
+		t.alone = rt.HandleBatch != nil
+		o.suspects = append(o.suspects, t)
+	}
+}
+
+// said takes in a handler's word that nothing can succeed.
+func (e *Engine) said(r *run, err error) {
+	rt := r.a.route
+	if rt.outage == nil {
+		rt.hold(&outage{since: time.Now()})
+	}
+	o := rt.outage
+	o.err = err
+	r.a.lastError = err.Error()
+	if r.probe || !o.told {
+		o.failures = false
+	}
+	if !o.told {
+		e.tellOutage(rt, o)
+	}
+}
+
+// tellOutage makes an outage of a suspicion.
+func (e *Engine) tellOutage(rt *Route, o *outage) {
+	o.told, o.suspects, o.failed = true, nil, 0
+	e.stats.Outages++
+	e.log.Error("outage: the route stands still, and tries one record now and then until one succeeds",
+		"topics", rt.Topics, "said", !o.failures, "err", o.err)
+	e.observeOutage(rt, o, false)
+	if o.probe == nil { // else that one's outcome has the next one wait
+		e.probeLater(rt, o)
+	}
+}
+
+// probeLater lets the next probe go after the backoff.
+func (e *Engine) probeLater(rt *Route, o *outage) {
+	o.failed++
+	o.due = false
+	time.AfterFunc(rt.Backoff(o.failed), func() {
+		e.mu.Lock()
+		defer e.unlock()
+		e.probeNow(rt, o)
+	})
+}
+
+// probeNow lets the next probe go, as soon as there is a record for it.
+func (e *Engine) probeNow(rt *Route, o *outage) {
+	o.due = true
+	if rt.outage == o {
+		e.hire(rt)
+	}
+}
+
+// beginProbe makes the run the probe, where the route is held. How many records of the lane it takes is returned; 0 leaves that to
+// the route.
+func (r *Route) beginProbe(by *run, l *lane) int {
+	o := r.outage
+	by.probe, by.walk, by.known = o != nil, false, 0
+	if o == nil {
+		return 0
+	}
+	o.due, o.probe, o.asked = false, by, len(o.suspects)
+	waiting := l.queue.peek()
+	if !o.told { // who failed in it just now is not called again
+		for _, it := range waiting {
+			if it.trouble == nil || it.trouble.tried != o {
+				break
+			}
+			by.known++
+		}
+	}
+	by.walk = o.failures && (by.known > 0 || waiting[0].exhausted(r, 0))
+	if by.walk {
+		return by.known + r.Breaker
+	}
+	return 1
+}
+
+// probed takes in what a run shows: a success of the probe ends the outage, anything else has the next one tried.
+func (e *Engine) probed(r *run, v verdict) {
+	rt := r.a.route
+	if v == succeeded {
+		rt.worked = max(rt.worked, r.number)
+	}
+	o := rt.outage
+	if o == nil || o.probe != r {
+		return
+	}
+	o.probe = nil
+	switch {
+	case v == succeeded:
+		e.endOutage(rt, o)
+	case v == neither:
+		e.probeNow(rt, o)
+	case o.told:
+		e.probeLater(rt, o)
+	case v == failed && o.failed+1 < rt.Breaker:
+		o.failed++
+		e.probeNow(rt, o)
+	default:
+		e.tellOutage(rt, o)
+	}
+}
+
+// verdict is what a run shows of its route.
+type verdict int
+
+const (
+	neither    verdict = iota // skipped, poison by its handler's word, or its partition is gone
+	failed                    // as all do in an outage
+	succeeded                 // at least one record
+	nobodyElse                // a walk that found nobody to call
+)
+
+// verdictOf is what one outcome shows.
+func (r *Route) verdictOf(k Kind) verdict {
+	switch {
+	case k == Done:
+		return succeeded
+	case k == Outage, k == Failed && r.breaks():
+		return failed
+	}
+	return neither
+}
+
+// endOutage lets the route go on.
+func (e *Engine) endOutage(rt *Route, o *outage) {
+	rt.outage = nil
+	rt.held.Store(false)
+	for _, t := range o.suspects[:min(o.asked, len(o.suspects))] { // another record succeeded right after
+		t.condemned = true
+	}
+	if o.told {
+		e.log.Info("the outage is over", "topics", rt.Topics, "took", time.Since(o.since))
+		e.observeOutage(rt, o, true)
+	}
+	e.hire(rt)
+}
+
+// abandonProbe lets another run be the probe: this one's partition is gone, and its handler may hang.
+func (e *Engine) abandonProbe(a *assignment) {
+	rt := a.route
+	if o := rt.outage; o != nil && o.probe != nil && o.probe.a == a {
+		o.probe = nil
+		e.probeNow(rt, o)
+	}
+}
+
+func (e *Engine) observeOutage(rt *Route, o *outage, ended bool) {
+	if f := e.cfg.Observer.Outage; f != nil {
+		info := OutageInfo{Topics: rt.Topics, Since: o.since, Err: o.err, Breaker: o.failures, Probes: o.failed, Ended: ended}
+		e.tell(func() { f(info) })
+	}
+}
+
+// outageProblem is what health says of a route's outage; "" when there is none.
+func (r *Route) outageProblem() string {
+	o := r.outage
+	if o == nil || !o.told {
+		return ""
+	}
+	what := "outage since "
+	if o.failures {
+		what = "every record fails, which counts as an outage since "
+	}
+	return what + o.since.UTC().Format(time.RFC3339) + ": " + o.err.Error()
+}

@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// takeWalk takes up to n records of the next lane, also those that would be in a batch of their own.
+func (e *Engine) takeWalk(a *assignment, r *run, n int) {
+	l := a.popReady()
+	batches := a.route.HandleBatch != nil
+	if batches {
+		a.readyRecords -= l.queue.len()
+	}
+	taken := 0
+	for _, it := range l.queue.peek() {
+		if taken == n || (taken > 0 && (it.due().After(r.started) || !a.mayHandle(it))) {
+			break
+		}
+		r.items = append(r.items, it)
+		taken++
+	}
+	l.queue.drop(taken)
+	r.lanes, r.counts = append(r.lanes, l), append(r.counts, taken)
+	if batches {
+		e.batchTaken(a)
+	} else if a.ready.len() > 0 {
+		e.list(a)
+	}
+}
+
+// runWalk tries the records of a lane, one after the other, until one succeeds: see outage.
+// It fills r with the next run; false when nothing is ready.
+func (e *Engine) runWalk(rt *Route, r *run) (more bool) {
+	outs := make([]Outcome, len(r.items))
+	for i := range outs {
+		outs[i].Kind = HandedBack
+	}
+	alive := false
+	defer func() {
+		took := time.Since(r.started)
+		owned := make([]*kgo.Record, len(r.items))
+		for i, o := range outs {
+			if owned[i] = r.items[i].record; o.Kind == Failed || o.Kind == Outage || o.Kind == Poison {
+				owned[i] = e.own(owned[i])
+			}
+		}
+		e.mu.Lock()
+		defer e.unlock()
+		e.walkDone(r, took, outs, owned)
+		more = alive && e.next(rt, r)
+	}()
+	e.walk(rt, r, outs)
+	alive = true
+	return more
+}
+
+// walk calls the handler for the records of a walk.
+func (e *Engine) walk(rt *Route, r *run, outs []Outcome) {
+	for i, it := range r.items {
+		if r.a.stop.Load() {
+			return
+		}
+		if i < r.known || it.condemned() {
+			outs[i] = Outcome{Kind: condemned, Err: it.trouble.err}
+			if !it.exhausted(rt, 0) {
+				return
+			}
+			continue
+		}
+		outs[i] = Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}
+		outs[i] = e.handleAlone(rt, r, it)
+		if k := outs[i].Kind; k != Poison && k != Skipped && (k != Failed || !it.exhausted(rt, 1)) {
+			return
+		}
+	}
+}
+
+// handleAlone calls the route's handler for one record.
+func (e *Engine) handleAlone(rt *Route, r *run, it item) Outcome {
+	if rt.CommitManually {
+		it.record = e.own(it.record)
+	}
+	switch {
+	case rt.HandleBatch != nil:
+	case rt.Timeout > 0:
+		return rt.inTime(r.a.ctx, r.work, it)
+	default:
+		return rt.Handle(r.a.ctx, r.work, it.record, it.attempts()+1)
+	}
+	out := rt.handleBatch(r.a.ctx, &Batch{
+		Work: r.work, Next: it.record.Offset + 1, NextEpoch: it.record.LeaderEpoch,
+		Records: []*kgo.Record{it.record}, Attempts: []int{it.attempts() + 1},
+	})
+	if out.Each != nil {
+		return out.Each[0]
+	}
+	return out.All
+}
+
+func (e *Engine) walkDone(r *run, took time.Duration, outs []Outcome, owned []*kgo.Record) {
+	if !e.ended(r) {
+		return
+	}
+	a, l := r.a, r.lanes[0]
+	good := slices.IndexFunc(outs, func(o Outcome) bool { return o.Kind == Done })
+	finishes := a.finishes
+	v := neither
+	var kept []item
+	for i, it := range r.items {
+		out := outs[i]
+		it.record = owned[i]
+		switch {
+		case out.Kind == Done:
+			e.handled(r, it.record)
+			continue
+		case out.Kind == condemned && i > good && !it.condemned():
+			out.Kind = HandedBack // nobody succeeded behind it
+		case out.Kind == Failed && i < good:
+			it.trouble.condemned = true
+		}
+		v = max(v, a.route.verdictOf(out.Kind))
+		if e.judge(r, l, &it, out, false) {
+			kept = append(kept, it)
+		}
+	}
+	switch {
+	case good >= 0:
+		v = succeeded
+	case !slices.ContainsFunc(outs, func(o Outcome) bool { return o.Kind != condemned && o.Kind != HandedBack }):
+		v = nobodyElse
+	}
+	e.giveBack(a, l, kept)
+	e.account(a, took)
+	e.probed(r, v)
+	e.resumeLane(l, a.finishes > finishes)
+	r.over()
+}
