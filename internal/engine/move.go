@@ -33,7 +33,7 @@ func (e *Engine) reclaim(a *assignment, cause error) {
 		e.mu.Lock()
 		pos.committed = a.committed
 		e.unlock()
-		logs := &logBounds{e: e, topics: []string{a.topic}}
+		logs := e.logBounds(a.topic)
 		if e.claim(ctx, &pos, a.part, a.route, func(ctx context.Context) (int64, error) { return logs.start(ctx, a.part) }) != nil {
 			return
 		}
@@ -71,7 +71,7 @@ func (e *Engine) reopen(a *assignment) {
 		if err != nil {
 			return
 		}
-		logs := &logBounds{e: e, topics: []string{a.topic}}
+		logs := e.logBounds(a.topic)
 		pos, err := e.begin(ctx, a.part, a.route, commit, a.work.TopicID, logs)
 		if err != nil {
 			return

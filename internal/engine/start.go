@@ -38,7 +38,7 @@ func (e *Engine) onStart(ctx context.Context, offsets map[string]map[int32]kgo.O
 	for t := range offsets {
 		topics = append(topics, t)
 	}
-	logs := &logBounds{e: e, topics: topics}
+	logs := e.logBounds(topics...)
 	ids, err := e.topicIDs(ctx, topics)
 	if err != nil {
 		return nil, err
@@ -206,15 +206,21 @@ func (e *Engine) topicIDs(ctx context.Context, topics []string) (map[string][16]
 type logBounds struct {
 	e        *Engine
 	topics   []string
-	mu       sync.Mutex
+	asking   chan struct{} // held for the rest: brokers may take their time, so that waiting for it ends with a context
 	listed   kadm.ListedOffsets
 	earliest kadm.ListedOffsets
 }
 
+func (e *Engine) logBounds(topics ...string) *logBounds {
+	return &logBounds{e: e, topics: topics, asking: make(chan struct{}, 1)}
+}
+
 // start resolves the start of a partition.
 func (b *logBounds) start(ctx context.Context, p part) (int64, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	if err := acquire(ctx, b.asking); err != nil {
+		return 0, err
+	}
+	defer release(b.asking)
 	listed, list := &b.listed, b.e.listStarts
 	if b.e.newcomer(p) {
 		listed = &b.earliest
