@@ -452,6 +452,82 @@ func TestCommitsThatFailAreTold(t *testing.T) {
 	})
 }
 
+// What a member could not commit and does not have any more is no trouble of its: a zombie that is a member again is well.
+func TestCommitsThatFailedForPartitionsThatAreGoneAreNoTrouble(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		link := c.NewLink()
+		fine := withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error { return nil })
+		zombie := join(t, configFor(t, c, link), fine)
+		c.Until("it has the partition", func() bool { return len(zombie.app.Snapshot().Partitions) == 1 && zombie.app.Health().Ready })
+		fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "g", Err: kerr.InvalidCommitOffsetSize, Count: -1})
+		c.Produce("orders", 0, 0, 10, 0)
+		c.Until("a commit that fails", func() bool { return zombie.app.Stats().CommitsFailed > 0 })
+		link.Freeze()
+		other := join(t, configFor(t, c, nil), fine)
+		c.Until("another has the partition", func() bool { return len(other.app.Snapshot().Partitions) == 1 })
+		fault.Remove()
+		link.Thaw()
+		c.Until("all", func() bool { return c.Committed("g", "orders", 0) == 10 && len(zombie.app.Snapshot().Partitions) == 0 })
+		time.Sleep(5 * time.Minute)
+		if h := zombie.app.Health(); !h.Ready {
+			t.Errorf("a member that has nothing to commit is red: %v", h.Problems)
+		}
+		zombie.leave(t)
+		other.leave(t)
+	})
+}
+
+// The watchdog looks only while there is something to look at. What it saw before that counts for nothing.
+func TestNoTimeCountsThatNobodyLookedAt(t *testing.T) {
+	t.Run("a full buffer", func(t *testing.T) {
+		bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
+			c.Produce("orders", 0, 0, 1, 0)
+			cfg := configFor(t, c, nil)
+			cfg.MaxBufferedRecords = 2
+			m := join(t, cfg, withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error {
+				time.Sleep(20 * time.Second)
+				return nil
+			}))
+			c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 1 })
+			time.Sleep(time.Hour)
+			for p := range int32(2) {
+				c.Produce("orders", p, 1, 10, 0)
+			}
+			for range 100 {
+				time.Sleep(time.Second)
+				if text := problems(m); strings.Contains(text, "buffer is full") {
+					t.Fatalf("a record is finished every 20 s: %s", text)
+				}
+			}
+			m.end(t)
+		})
+	})
+	t.Run("a partition", func(t *testing.T) {
+		bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+			c.Produce("orders", 0, 0, 1, 0)
+			var l told
+			var broken atomic.Bool
+			cfg := configFor(t, c, nil)
+			cfg.Events = l.events()
+			m := join(t, cfg, withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error { return nil }))
+			c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 1 })
+			time.Sleep(time.Hour)
+			emptyFetches(c, &broken)
+			broken.Store(true)
+			time.Sleep(10 * time.Second)
+			c.Produce("orders", 0, 1, 7, 0)
+			began := time.Now()
+			c.Until("it is told", func() bool { return len(of[sluice.StalledInfo](&l, "Stalled")) > 0 })
+			if took := time.Since(began); took < time.Minute {
+				t.Errorf("told %v after there was something to do: %+v", took, of[sluice.StalledInfo](&l, "Stalled"))
+			}
+			broken.Store(false)
+			c.Until("the rest", func() bool { return c.Committed("g", "orders", 0) == 8 })
+			m.leave(t)
+		})
+	})
+}
+
 func TestKeysAreCut(t *testing.T) {
 	for key, want := range map[string]string{"k\n": `"k\n"`, strings.Repeat("x", 100): `"` + strings.Repeat("x", 64) + `"…`, "": `""`} {
 		if got := sluice.KeyText([]byte(key)); got != want {

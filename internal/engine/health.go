@@ -69,6 +69,9 @@ func (e *Engine) Health() Health {
 	if p := e.standstillText(now); p != "" {
 		h.Problems = append(h.Problems, p)
 	}
+	if len(e.assignments((*assignment).dirty)) == 0 { // what could not be committed is gone, and nothing will be committed that shows it
+		e.commitFails = failing{}
+	}
 	if p := e.commitFails.text(now); p != "" {
 		h.Problems = append(h.Problems, p)
 	}

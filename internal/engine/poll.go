@@ -154,7 +154,11 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 	e.stats.Polled += int64(n)
 	frontier, _ := a.frontier()
 	a.ages.add(a.tracker.Next(), frontier, time.Now())
+	full := e.full()
 	e.hold(a, bytes, kept)
+	if !full && e.full() {
+		e.filled()
+	}
 	e.markPolled(a, bytes)
 	if passed {
 		e.commitDue(a.route, 0)

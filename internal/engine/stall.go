@@ -22,6 +22,7 @@ type mark struct {
 type stillness struct {
 	mark   mark
 	since  time.Time
+	idle   bool // there was nothing to do when it was looked at
 	found  bool
 	reason string // not empty once it was told
 }
@@ -75,16 +76,20 @@ func (e *Engine) excused(a *assignment, now time.Time) bool {
 
 // watchForStall has the watchdog look again while a partition has something to do.
 func (e *Engine) watchForStall(a *assignment, now time.Time) {
-	if e.cfg.StallAfter > 0 && a.wants() {
-		e.watch(now, e.cfg.StallAfter/looks)
+	if e.cfg.StallAfter == 0 || !a.wants() {
+		return
 	}
+	if a.still.idle { // nobody has looked since then
+		a.still = stillness{mark: a.mark(), since: now}
+	}
+	e.watch(now, e.cfg.StallAfter/looks)
 }
 
 // lookForStall looks for a partition that has something to do, and for a while did nothing of it.
 func (e *Engine) lookForStall(a *assignment, now time.Time) {
 	m := a.mark()
 	if e.cfg.StallAfter == 0 || a.still.mark != m || !a.wants() || e.excused(a, now) {
-		a.still = stillness{mark: m, since: now}
+		a.still = stillness{mark: m, since: now, idle: !a.wants()}
 		return
 	}
 	limit := e.cfg.StallAfter
@@ -174,6 +179,9 @@ func (e *Engine) lookForStandstill(now time.Time) {
 		e.standstill = standstill{finished: e.stats.Finished, since: now}
 	}
 }
+
+// filled notes that the buffer is full from now on: nobody may have looked for long.
+func (e *Engine) filled() { e.standstill = standstill{finished: e.stats.Finished, since: time.Now()} }
 
 // standstillText is what health says of it; "" when there is nothing to say.
 func (e *Engine) standstillText(now time.Time) string {
