@@ -2,6 +2,7 @@ package sluicetest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -29,21 +30,21 @@ const group = "sluicetest"
 // What an app would do for ever ends: a record that is tried again and again is left unfinished after 10 calls more than
 // Retry.MaxAttempts, and poison without an OnFailure after its first call. Records that wait behind it in its lane are NotGiven.
 //
-// A record without a topic gets the route's first. Offsets count up in each partition where they do not already. The records given
+// A record without a topic gets the route's first; on a route that has only a Pattern each names its own. Offsets count up in each partition where they do not already. The records given
 // are not changed. The group is "sluicetest". A route that is wrong, or a topic that is not the route's, fails the test at once.
 func Deliver[V any](t testing.TB, r sluice.Route[V], records ...*kgo.Record) []Outcome {
 	t.Helper()
-	return deliver(t, r.Topics, func(app *sluice.App) error { return sluice.Add(app, r) }, records)
+	return deliver(t, func(app *sluice.App) error { return sluice.Add(app, r) }, records)
 }
 
 // DeliverBatch is Deliver for a BatchRoute. The records of each partition come in batches of up to MaxSize, as if all of them were
 // there at once. A route with Offsets (one of sqlsink's) fails the test: its database says where it begins, so give it a Cluster.
 func DeliverBatch[V any](t testing.TB, r sluice.BatchRoute[V], records ...*kgo.Record) []Outcome {
 	t.Helper()
-	return deliver(t, r.Topics, func(app *sluice.App) error { return sluice.AddBatch(app, r) }, records)
+	return deliver(t, func(app *sluice.App) error { return sluice.AddBatch(app, r) }, records)
 }
 
-func deliver(t testing.TB, topics []string, add func(*sluice.App) error, records []*kgo.Record) []Outcome {
+func deliver(t testing.TB, add func(*sluice.App) error, records []*kgo.Record) []Outcome {
 	t.Helper()
 	app, err := sluice.New(sluice.Config{
 		Brokers: []string{"localhost"}, // never dialled
@@ -57,18 +58,19 @@ func deliver(t testing.TB, topics []string, add func(*sluice.App) error, records
 		t.Fatal(err)
 	}
 	d := &delivery{of: make(map[*kgo.Record]*Outcome, len(records)), done: make(map[*kgo.Record]bool)}
-	records = placed(t, topics, records)
+	cfg := seam.EngineConfig(app, d.write)
+	records = placed(t, cfg.Routes[0], records)
 	for _, r := range records {
 		d.of[r] = &Outcome{Kind: NotGiven, Record: r}
 	}
-	if err := d.run(seam.EngineConfig(app, d.write), records); err != nil {
+	if err := d.run(cfg, records); err != nil {
 		t.Fatalf("deliver: %v", err)
 	}
 	return d.outcomes(records)
 }
 
 // placed are copies of the records, each with a place in a log.
-func placed(t testing.TB, topics []string, records []*kgo.Record) []*kgo.Record {
+func placed(t testing.TB, route *engine.Route, records []*kgo.Record) []*kgo.Record {
 	t.Helper()
 	type partition struct {
 		topic  string
@@ -79,10 +81,13 @@ func placed(t testing.TB, topics []string, records []*kgo.Record) []*kgo.Record 
 	for i, given := range records {
 		r := *given
 		if r.Topic == "" {
-			r.Topic = topics[0]
+			if len(route.Topics) == 0 {
+				t.Fatalf("record %d has no topic, and the route has only a pattern: name one that it matches, %v", i, route.Pattern)
+			}
+			r.Topic = route.Topics[0]
 		}
-		if !slices.Contains(topics, r.Topic) {
-			t.Fatalf("record %d is of the topic %q, which the route does not have: %v", i, r.Topic, topics)
+		if !slices.Contains(route.Topics, r.Topic) && (route.Pattern == nil || !route.Pattern.MatchString(r.Topic)) {
+			t.Fatalf("record %d is of the topic %q, which the route does not have: %v", i, r.Topic, sources(route))
 		}
 		if r.Timestamp.IsZero() {
 			r.Timestamp = time.Now()
@@ -93,6 +98,14 @@ func placed(t testing.TB, topics []string, records []*kgo.Record) []*kgo.Record 
 		out[i] = &r
 	}
 	return out
+}
+
+// sources are what a route reads, for messages.
+func sources(route *engine.Route) string {
+	if route.Pattern == nil {
+		return fmt.Sprint(route.Topics)
+	}
+	return fmt.Sprintf("%v /%v/", route.Topics, route.Pattern)
 }
 
 // delivery notes what becomes of records. All but done is touched by one goroutine.

@@ -367,3 +367,24 @@ func failure(t *testing.T, f func(testing.TB)) string {
 	}
 	return tb.message
 }
+
+// A route may have a pattern and no topic: then each record has to name its own.
+func TestDeliverKnowsPatterns(t *testing.T) {
+	route := sluice.Route[string]{
+		Pattern: "orders-.*", Policy: sluice.Policy{OnFailure: sluice.DeadLetter{Topic: "orders-dlq"}}, Decode: sluice.Text,
+		Handle: func(context.Context, sluice.Message[string]) error { return nil },
+	}
+	got := sluicetest.Deliver(t, route, &kgo.Record{Topic: "orders-eu"}, &kgo.Record{Topic: "orders-us"})
+	for _, o := range got {
+		if o.Kind != sluicetest.Finished {
+			t.Error(o)
+		}
+	}
+	for topic, want := range map[string]string{
+		"": "record 0 has no topic", "bills": `the topic "bills", which the route does not have`, "orders-dlq": "dead letters",
+	} {
+		if got := failure(t, func(t testing.TB) { sluicetest.Deliver(t, route, &kgo.Record{Topic: topic}) }); !strings.Contains(got, want) {
+			t.Errorf("a record of topic %q: %q", topic, got)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -24,6 +25,11 @@ func Deliver(cfg Config, records []*kgo.Record, again func(*kgo.Record) bool) er
 		return err
 	}
 	defer e.cancelClient()
+	for _, r := range records {
+		if e.RouteOf(r.Topic) == nil {
+			return fmt.Errorf("no pattern matches the topic %q: it is Kafka's own, or that of the route's dead letters", r.Topic)
+		}
+	}
 	e.still = true
 	e.give(records)
 	defer func() {
