@@ -34,7 +34,7 @@ type StreamRoute[V any] struct {
 	Handle func(ctx context.Context, s *Stream[V]) error
 
 	// Policy says how records are retried and committed. The ordering is ByPartition, Workers has no meaning (each partition has a
-	// handler), and BeforeHandle cannot be had.
+	// handler), and BeforeHandle and Timeout cannot be had: a message that takes 5 minutes is named.
 	Policy Policy
 }
 
@@ -190,6 +190,10 @@ func AddStream[V any](app *App, r StreamRoute[V]) error {
 	}
 	if r.Policy.Workers != 0 {
 		bad.add("Policy.Workers", strconv.Itoa(r.Policy.Workers), "every partition of a stream route has a handler; leave it out")
+	}
+	if r.Policy.Timeout != 0 {
+		bad.add("Policy.Timeout", r.Policy.Timeout.String(), "a stream's handler has one context for all its messages, so none of them can "+
+			"have a deadline; leave it out, or use a Route")
 	}
 	if r.Policy.Commit.before {
 		bad.add("Policy.Commit", "", "BeforeHandle cannot be had with streams; use a Route")

@@ -338,6 +338,7 @@ func TestAStreamThatOverrunsItsDrain(t *testing.T) {
 func TestAStreamRouteThatCannotBeIsRefused(t *testing.T) {
 	for field, policy := range map[string]sluice.Policy{
 		"Policy.Ordering": {Ordering: sluice.ByKey}, "Policy.Workers": {Workers: 4}, "Policy.Commit": {Commit: sluice.BeforeHandle()},
+		"Policy.Timeout":   {Timeout: time.Second},
 		"Policy.OnFailure": {Retry: sluice.Retry{MaxAttempts: 3}},
 	} {
 		app, err := sluice.New(goodConfig())
@@ -359,4 +360,35 @@ func TestAStreamRouteThatCannotBeIsRefused(t *testing.T) {
 	if err := sluice.AddStream(app, sluice.StreamRoute[string]{}); !errors.Is(err, sluice.ErrConfig) || len(configErrors(errors.Unwrap(err))) != 3 {
 		t.Error(err)
 	}
+}
+
+// A message that a stream's handler is stuck with is named with the stack of that handler, which has a goroutine of its own.
+func TestAStreamThatHangsIsNamedWithItsStack(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		release := make(chan struct{})
+		var l told
+		cfg := configFor(t, c, nil)
+		cfg.Events = l.events()
+		m := join(t, cfg, func(app *sluice.App) error {
+			return sluice.AddStream(app, sluice.StreamRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text,
+				Handle: func(_ context.Context, s *sluice.Stream[string]) error {
+					for m := range s.Messages() {
+						if m.Value == "7" {
+							handlerHangsHere(release)
+						}
+					}
+					return nil
+				},
+			})
+		})
+		time.Sleep(6 * time.Minute)
+		overran := of[sluice.HandlerOverranInfo](&l, "HandlerOverran")
+		if len(overran) != 1 || overran[0].Offset != 7 || !strings.Contains(overran[0].Stack, "handlerHangsHere") {
+			t.Errorf("told %+v", overran)
+		}
+		close(release)
+		m.leave(t)
+	})
 }

@@ -483,7 +483,7 @@ func TestNoTimeCountsThatNobodyLookedAt(t *testing.T) {
 		bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
 			c.Produce("orders", 0, 0, 1, 0)
 			cfg := configFor(t, c, nil)
-			cfg.MaxBufferedRecords = 2
+			cfg.MaxBufferedBytes = 64 << 10
 			m := join(t, cfg, withHandle(sluice.Policy{}, func(context.Context, sluice.Message[string]) error {
 				time.Sleep(20 * time.Second)
 				return nil
@@ -491,7 +491,7 @@ func TestNoTimeCountsThatNobodyLookedAt(t *testing.T) {
 			c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 1 })
 			time.Sleep(time.Hour)
 			for p := range int32(2) {
-				c.Produce("orders", p, 1, 10, 0)
+				fillBuffer(t, c, p)
 			}
 			for range 100 {
 				time.Sleep(time.Second)

@@ -71,6 +71,7 @@ type assignment struct {
 	paused        bool             // by the engine: see resume
 	held          bool             // by the user: see Pause
 	streaming     bool             // on routes that stream: the handler has not returned
+	streamer      string           // and its badge
 	opened        func()           // called once, when it is open; may be nil
 	seeking       bool             // its position is not in the log: takes nothing until a place to go on is found
 	perRecord     time.Duration    // of the last run

@@ -53,9 +53,10 @@ func workerStacks() stacks {
 		return stacks{none: err.Error()}
 	}
 	s := stacks{none: notFoundStack}
-	// Goroutines that a handler started have its labels as well, but not the worker's loop below them.
+	// Goroutines that a handler started have its labels as well, but not the worker's loop, or the stream's start, below them.
 	for block := range strings.SplitSeq(text.String(), "\n\n") {
-		if strings.Contains(block, workerLabel) && strings.Contains(block, ".(*Engine).workLoop") {
+		if strings.Contains(block, workerLabel) &&
+			(strings.Contains(block, ".(*Engine).workLoop") || strings.Contains(block, ".(*Engine).openStream")) {
 			s.blocks = append(s.blocks, block)
 		}
 	}

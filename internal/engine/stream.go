@@ -1,6 +1,9 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"runtime/pprof"
+)
 
 // Streamer is the handler of one assignment of a route that streams. The route's Handle hands it the records, one by one.
 type Streamer interface {
@@ -16,13 +19,17 @@ func (e *Engine) openStream(a *assignment) {
 	s := a.route.Stream(&a.work)
 	a.work.Stream = s
 	a.streaming = true
+	b := e.takeBadge(a.route)
+	a.streamer = b.id
 	e.spawn(func() {
 		defer func() { // also when the handler ends its goroutine
 			e.mu.Lock()
 			defer e.unlock()
 			a.streaming = false
+			a.route.badges = append(a.route.badges, b)
 			e.cond.Broadcast()
 		}()
+		pprof.SetGoroutineLabels(b.Context)
 		s.Run(a.ctx)
 	})
 }

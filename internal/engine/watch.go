@@ -172,7 +172,11 @@ func (e *Engine) nameOverruns(over []*run) {
 			continue // it has ended meanwhile
 		}
 		r.look.told = true
-		r.look.stack = stacks.of(r.worker)
+		worker := r.worker
+		if r.a.streaming {
+			worker = r.a.streamer // the worker only waits for it
+		}
+		r.look.stack = stacks.of(worker)
 		o := e.overrun(r, time.Now())
 		e.log.Error("a handler runs too long and does not end", "topic", o.Topic, "partition", o.Partition, "offset", o.Offset,
 			"key", KeyText(o.Key), "records", o.Records, "age", o.Age.Round(time.Millisecond), "timeout", o.Timeout, "stack", o.Stack)

@@ -139,7 +139,6 @@ func (s *scenario) calm() time.Duration {
 // do does a fault to the world.
 func (w *world) do(f fault) {
 	w.trace.notef("fault", "%v", f)
-	w.did[f.what]++
 	var s *slot
 	var p *process
 	w.mu.Lock()
@@ -169,10 +168,12 @@ func (w *world) do(f fault) {
 	case truncate:
 		w.cutOff(int32(f.slot))
 	case crash, zombie, drop, restart, scaleIn, stall:
-		if p != nil {
-			w.doTo(p, f)
+		if p == nil {
+			return // it is away already
 		}
+		w.doTo(p, f)
 	}
+	w.did[f.what]++
 }
 
 func (w *world) doTo(p *process, f fault) {
