@@ -53,10 +53,11 @@ func workerStacks() stacks {
 		return stacks{none: err.Error()}
 	}
 	s := stacks{none: notFoundStack}
-	// Goroutines that a handler started have its labels as well, but not the worker's loop, or the stream's start, below them.
+	// Goroutines that a handler started have its labels as well, but not the worker's loop, or the call of a stream's handler (package
+	// sluice makes each on a goroutine of its own), below them.
 	for block := range strings.SplitSeq(text.String(), "\n\n") {
 		if strings.Contains(block, workerLabel) &&
-			(strings.Contains(block, ".(*Engine).workLoop") || strings.Contains(block, ".(*Engine).openStream")) {
+			(strings.Contains(block, ".(*Engine).workLoop") || strings.Contains(block, "/sluice.(*streaming[...]).guarded")) {
 			s.blocks = append(s.blocks, block)
 		}
 	}
