@@ -192,8 +192,8 @@ func AddStream[V any](app *App, r StreamRoute[V]) error {
 		bad.add("Policy.Workers", strconv.Itoa(r.Policy.Workers), "every partition of a stream route has a handler; leave it out")
 	}
 	if r.Policy.Timeout != 0 {
-		bad.add("Policy.Timeout", r.Policy.Timeout.String(), "a stream's handler has one context for all its messages, so none of them can "+
-			"have a deadline; leave it out, or use a Route")
+		bad.add("Policy.Timeout", r.Policy.Timeout.String(), "a stream's handler has one context for all its messages, so none of "+
+			"them can have a deadline; leave it out, or use a Route")
 	}
 	if r.Policy.Commit.before {
 		bad.add("Policy.Commit", "", "BeforeHandle cannot be had with streams; use a Route")
