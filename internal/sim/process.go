@@ -151,7 +151,8 @@ func (p *process) route(app *sluice.App) error {
 	s := p.w.scenario
 	policy := sluice.Policy{
 		Ordering: s.ordering, Workers: s.workers, Commit: s.commit.policy, OnFailure: s.failure,
-		Retry: sluice.Retry{MaxAttempts: s.attempts, Backoff: s.backoff, MaxBackoff: 4 * time.Second},
+		// No breaker: the oracle knows what becomes of a record by its own calls, and not by those of others.
+		Retry: sluice.Retry{MaxAttempts: s.attempts, Backoff: s.backoff, MaxBackoff: 4 * time.Second, Breaker: -1},
 	}
 	if s.batch > 0 {
 		return sluice.AddBatch(app, sluice.BatchRoute[*record]{
