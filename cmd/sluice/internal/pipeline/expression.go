@@ -3,9 +3,11 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -44,7 +46,31 @@ func newLanguage(format Format) (*language, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &language{env: environment, header: format.Header}, nil
+	sharedErrors.Do(func() { err = labelSharedErrors(environment) })
+	return &language{env: environment, header: format.Header}, err
+}
+
+// sharedErrors guards labelSharedErrors.
+var sharedErrors sync.Once
+
+// labelSharedErrors makes evaluations safe beside each other: the library writes into an error where in an expression it arose,
+// unless that is written there already, and three of its errors are one value for the whole process.
+func labelSharedErrors(environment *cel.Env) error {
+	types.LabelErrNode(1, types.NoSuchOverloadErr())
+	types.LabelErrNode(1, types.Int(math.MaxInt64).ConvertToType(types.TimestampType))
+	const overflow = "math.abs(-9223372036854775808)" // this one can only be had by evaluation
+	checked, issues := environment.Compile(overflow)
+	if err := issues.Err(); err != nil {
+		return err
+	}
+	program, err := environment.Program(checked)
+	if err != nil {
+		return err
+	}
+	if _, _, err := program.Eval(cel.NoVars()); err == nil {
+		return errors.New(overflow + " has a value")
+	}
+	return nil
 }
 
 // stringsVersion is the first: the functions that came later make texts whose size a record could set.
