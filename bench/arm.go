@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -228,4 +229,12 @@ func measured(ctx context.Context, cmd *exec.Cmd) (usage, error) {
 		u.rss = r.Maxrss * rssUnit()
 	}
 	return u, nil
+}
+
+// rssUnit is what the system counts a process' memory in.
+func rssUnit() int64 {
+	if runtime.GOOS == "darwin" {
+		return 1
+	}
+	return 1024
 }

@@ -2,66 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"runtime"
-	"runtime/debug"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/sluice-go/sluice/bench/internal/measure"
 )
-
-type machine struct {
-	CPUs     int               `json:"cpus"`
-	Platform string            `json:"platform"`
-	Go       string            `json:"go"`
-	Kafka    string            `json:"kafka"`
-	MariaDB  string            `json:"mariadb"`
-	Clients  map[string]string `json:"clients"`
-
-	// Processes that ran or waited, a minute's mean; the first number tells what else the machine had to do.
-	LoadBefore float64 `json:"load_before"`
-	LoadAfter  float64 `json:"load_after"`
-}
-
-func newMachine() machine {
-	m := machine{
-		CPUs: runtime.NumCPU(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
-		Clients: map[string]string{}, LoadBefore: load(),
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return m
-	}
-	for _, d := range info.Deps {
-		switch d.Path {
-		case "github.com/IBM/sarama", "github.com/twmb/franz-go", "github.com/go-sql-driver/mysql":
-			m.Clients[d.Path] = d.Version
-		}
-	}
-	return m
-}
-
-// load is 0 where the system does not tell.
-func load() float64 {
-	text, _ := os.ReadFile("/proc/loadavg")
-	first, _, _ := strings.Cut(string(text), " ")
-	n, _ := strconv.ParseFloat(first, 64)
-	return n
-}
-
-// rssUnit is what the system counts a process' memory in.
-func rssUnit() int64 {
-	if runtime.GOOS == "darwin" {
-		return 1
-	}
-	return 1024
-}
 
 // rounds runs each arm in turn, several times; every round begins with another arm, so that none always follows the same.
 func (s *stage) rounds(ctx context.Context) (map[string][]outcome, error) {
@@ -99,7 +47,7 @@ func (s *stage) rounds(ctx context.Context) (map[string][]outcome, error) {
 // report is what is printed. Rates are records a second.
 type report struct {
 	At      time.Time            `json:"at"`
-	Machine machine              `json:"machine"`
+	Machine measure.Machine      `json:"machine"`
 	Rounds  int                  `json:"rounds"`
 	Parts   int                  `json:"partitions"`
 	Arms    map[string]armReport `json:"arms"`
@@ -110,22 +58,22 @@ type report struct {
 // (start, joining the group, leaving it), then what the arm says itself.
 type armReport struct {
 	Records int64 `json:"records"` // of a round: the fewest
-	spread
-	Process     spread  `json:"process"`
-	Reported    *spread `json:"reported,omitempty"`
-	CPUSeconds  spread  `json:"cpu_seconds"`
-	CPUMicros   spread  `json:"cpu_microseconds_a_record"`
-	MaxRSSBytes int64   `json:"max_rss_bytes"`
+	measure.Spread
+	Process     measure.Spread  `json:"process"`
+	Reported    *measure.Spread `json:"reported,omitempty"`
+	CPUSeconds  measure.Spread  `json:"cpu_seconds"`
+	CPUMicros   measure.Spread  `json:"cpu_microseconds_a_record"`
+	MaxRSSBytes int64           `json:"max_rss_bytes"`
 }
 
 // ratio compares rates of the same round, and the rates of the whole processes.
 type ratio struct {
-	spread
-	Process spread `json:"process"`
+	measure.Spread
+	Process measure.Spread `json:"process"`
 }
 
 func (s *stage) report(results map[string][]outcome) report {
-	s.machine.LoadAfter = load()
+	s.machine.LoadAfter = measure.Load()
 	r := report{
 		At: time.Now().UTC().Truncate(time.Second), Machine: s.machine, Rounds: s.options.rounds, Parts: s.partitions,
 		Arms: map[string]armReport{}, Ratios: map[string]ratio{},
@@ -138,8 +86,8 @@ func (s *stage) report(results map[string][]outcome) report {
 			a, b := results[ours], results[peer]
 			if len(a) > 0 && len(b) > 0 {
 				r.Ratios[ours+"/"+peer] = ratio{
-					spread:  spreadOf(2, ratios(column(a, rate), column(b, rate))),
-					Process: spreadOf(2, ratios(column(a, wall), column(b, wall))),
+					Spread:  measure.Ratio(2, a, b, rate),
+					Process: measure.Ratio(2, a, b, wall),
 				}
 			}
 		}
@@ -149,17 +97,16 @@ func (s *stage) report(results map[string][]outcome) report {
 
 func newArmReport(runs []outcome) armReport {
 	a := armReport{
-		Records: runs[0].records, spread: spreadOf(0, column(runs, rate)), Process: spreadOf(0, column(runs, wall)),
-		CPUSeconds: spreadOf(3, column(runs, func(o outcome) float64 { return o.cpu.Seconds() })),
-		CPUMicros:  spreadOf(2, column(runs, func(o outcome) float64 { return o.cpu.Seconds() * 1e6 / float64(o.records) })),
+		Records: runs[0].records, Spread: measure.Of(0, runs, rate), Process: measure.Of(0, runs, wall),
+		CPUSeconds: measure.Of(3, runs, func(o outcome) float64 { return o.cpu.Seconds() }),
+		CPUMicros:  measure.Of(2, runs, func(o outcome) float64 { return o.cpu.Seconds() * 1e6 / float64(o.records) }),
 	}
 	for _, o := range runs {
 		a.Records = min(a.Records, o.records)
 		a.MaxRSSBytes = max(a.MaxRSSBytes, o.rss)
 	}
-	if told := column(runs, func(o outcome) float64 { return o.reported }); slices.Min(told) > 0 {
-		s := spreadOf(0, told)
-		a.Reported = &s
+	if told := measure.Of(0, runs, func(o outcome) float64 { return o.reported }); told.Min > 0 {
+		a.Reported = &told
 	}
 	return a
 }
@@ -167,25 +114,9 @@ func newArmReport(runs []outcome) armReport {
 func rate(o outcome) float64 { return o.rate }
 func wall(o outcome) float64 { return o.wall }
 
-func column(runs []outcome, of func(outcome) float64) []float64 {
-	values := make([]float64, len(runs))
-	for i, o := range runs {
-		values[i] = of(o)
-	}
-	return values
-}
-
 // write prints the report, to a file as well if one is named. The ratios are told on standard error, too.
 func (r report) write(out io.Writer, file string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	text = append(text, '\n')
-	_, err = out.Write(text)
-	if file != "" {
-		err = errors.Join(err, os.WriteFile(file, text, 0o600))
-	}
+	err := measure.Write(out, file, r)
 	for _, name := range slices.Sorted(maps.Keys(r.Ratios)) {
 		x := r.Ratios[name]
 		progressf("%-36s %6.2f (%.2f to %.2f)", name, x.Median, x.Min, x.Max)

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-go/sluice/bench/internal/measure"
 	"github.com/sluice-go/sluice/test/servers"
 )
 
@@ -25,7 +26,7 @@ type stage struct {
 	db       *sql.DB
 	admin    *kadm.Client
 	folder   string
-	machine  machine
+	machine  measure.Machine
 	topic    string
 	closers  []func()
 	runs     int // to give each run a table and a group of its own
@@ -97,7 +98,8 @@ func (s *stage) start(ctx context.Context) error {
 	}
 	s.closers = append(s.closers, func() { _ = s.db.Close() })
 
-	s.machine = newMachine()
+	s.machine = measure.NewMachine(
+		"github.com/IBM/sarama", "github.com/twmb/franz-go", "github.com/go-sql-driver/mysql")
 	if s.machine.Kafka, err = kafkaVersion(ctx, broker, s.admin); err != nil {
 		return err
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"math"
-	"slices"
 	"time"
 )
 
@@ -28,46 +26,4 @@ func (p *pace) rate(records int64) float64 {
 		return 0
 	}
 	return float64(p.n-p.began) / p.last.Sub(p.first).Seconds()
-}
-
-// spread is how a number varies over the rounds.
-type spread struct {
-	Rounds []float64 `json:"rounds"`
-	Median float64   `json:"median"`
-	Min    float64   `json:"min"`
-	Max    float64   `json:"max"`
-}
-
-// spreadOf rounds to so many digits after the point.
-func spreadOf(digits int, values []float64) spread {
-	scale := math.Pow10(digits)
-	s := spread{Rounds: make([]float64, len(values))}
-	for i, v := range values {
-		s.Rounds[i] = math.Round(v*scale) / scale
-	}
-	if len(values) == 0 {
-		return s
-	}
-	s.Median = math.Round(median(values)*scale) / scale
-	s.Min, s.Max = slices.Min(s.Rounds), slices.Max(s.Rounds)
-	return s
-}
-
-// median of at least one value.
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
-}
-
-// ratios are a[i] / b[i]: what ran in the same round is compared, so that a slow minute slows both.
-func ratios(a, b []float64) []float64 {
-	out := make([]float64, min(len(a), len(b)))
-	for i := range out {
-		out[i] = a[i] / b[i]
-	}
-	return out
 }

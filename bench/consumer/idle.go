@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/bench/internal/measure"
 )
 
 const (
@@ -54,9 +55,9 @@ func idle(ctx context.Context, t task) (values, error) {
 	if err := pause(ctx, t.WarmUp); err != nil {
 		return nil, errors.Join(err, stop())
 	}
-	cpu, began := cpuTime(), time.Now()
+	cpu, began := measure.CPUTime(), time.Now()
 	if err := pause(ctx, t.Window); err != nil {
 		return nil, errors.Join(err, stop())
 	}
-	return values{cpuPercent: 100 * (cpuTime() - cpu).Seconds() / time.Since(began).Seconds()}, stop()
+	return values{cpuPercent: 100 * (measure.CPUTime() - cpu).Seconds() / time.Since(began).Seconds()}, stop()
 }

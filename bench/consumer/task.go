@@ -8,11 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"runtime/pprof"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/bench/internal/measure"
 )
 
 const taskVariable = "SLUICE_BENCH_CONSUMER_TASK"
@@ -77,7 +76,7 @@ func runChild(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	v[rss] = memoryPeak()
+	v[rss] = float64(measure.MemoryPeak() >> 20)
 	return json.NewEncoder(os.Stdout).Encode(v)
 }
 
@@ -96,7 +95,7 @@ func (s span) measure(ctx context.Context, count func() int64) (values, error) {
 		if err := pause(ctx, s.WarmUp); err != nil {
 			return nil, err
 		}
-		cpu = cpuTime()
+		cpu = measure.CPUTime()
 	}
 	first, from := count(), time.Now()
 	last := first
@@ -106,7 +105,7 @@ func (s span) measure(ctx context.Context, count func() int64) (values, error) {
 		}
 		last = count()
 	}
-	took, cpu := time.Since(from), cpuTime()-cpu
+	took, cpu := time.Since(from), measure.CPUTime()-cpu
 	n := float64(last)
 	if s.Window > 0 {
 		n -= float64(first)
@@ -121,28 +120,6 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// cpuTime is what this process has used so far.
-func cpuTime() time.Duration {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		return 0
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
-
-// memoryPeak is the most memory that this process had, in MiB. The resources that its parent is told of would not do: there a child begins
-// with what its parent had. 0 where the system does not tell.
-func memoryPeak() float64 {
-	text, _ := os.ReadFile("/proc/self/status")
-	for line := range strings.Lines(string(text)) {
-		var kib float64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kib); n == 1 {
-			return kib / 1024
-		}
-	}
-	return 0
 }
 
 // handler is a route's.

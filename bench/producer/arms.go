@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/bench/internal/measure"
 )
 
 const (
@@ -51,7 +52,13 @@ func armNames() []string {
 	return names
 }
 
-// runChild does a job and prints how long that took, in nanoseconds, without the process' start.
+// cost is what a child says of its job.
+type cost struct {
+	Took time.Duration `json:"took"` // without the process' start
+	RSS  int64         `json:"rss"`  // bytes, at most
+}
+
+// runChild does a job and prints its cost.
 func runChild(ctx context.Context, text string) error {
 	var j job
 	if err := json.Unmarshal([]byte(text), &j); err != nil {
@@ -61,8 +68,7 @@ func runChild(ctx context.Context, text string) error {
 		if a.name == j.Arm {
 			began := time.Now()
 			err := a.do(ctx, j)
-			fmt.Fprintln(os.Stdout, int64(time.Since(began)))
-			return err
+			return errors.Join(err, json.NewEncoder(os.Stdout).Encode(cost{time.Since(began), measure.MemoryPeak()}))
 		}
 	}
 	return fmt.Errorf("%s: there is no arm %q", jobVariable, j.Arm)

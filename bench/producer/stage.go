@@ -9,14 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-go/sluice/bench/internal/measure"
 	"github.com/sluice-go/sluice/test/servers"
 )
 
@@ -26,7 +25,7 @@ type stage struct {
 
 	broker  *servers.KafkaServer
 	admin   *kadm.Client
-	machine machine
+	machine measure.Machine
 	runs    int // to give each run a topic of its own
 }
 
@@ -49,7 +48,10 @@ func bench(ctx context.Context, o options) error {
 		return err
 	}
 	defer client.Close()
-	s := &stage{options: o, broker: broker, admin: kadm.NewClient(client), machine: newMachine()}
+	s := &stage{
+		options: o, broker: broker, admin: kadm.NewClient(client),
+		machine: measure.NewMachine("github.com/IBM/sarama", "github.com/twmb/franz-go"),
+	}
 	results, err := s.rounds(ctx)
 	if err != nil {
 		return err
@@ -134,16 +136,13 @@ func measured(ctx context.Context, j job) (outcome, error) {
 	if err := cmd.Run(); err != nil {
 		return outcome{}, errors.Join(err, context.Cause(ctx))
 	}
-	took, err := strconv.ParseInt(strings.TrimSpace(stdout.String()), 10, 64)
-	if err != nil || took <= 0 {
+	var told cost
+	if err := json.Unmarshal(stdout.Bytes(), &told); err != nil || told.Took <= 0 {
 		return outcome{}, fmt.Errorf("the child printed %q", stdout.String())
 	}
-	o := outcome{
-		rate: float64(j.Records) / time.Duration(took).Seconds(),
+	return outcome{
+		rate: float64(j.Records) / told.Took.Seconds(),
 		cpu:  cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
-	}
-	if r, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		o.rss = r.Maxrss * rssUnit()
-	}
-	return o, nil
+		rss:  told.RSS,
+	}, nil
 }
