@@ -191,13 +191,19 @@ func (r *Route) verdictOf(k Kind) verdict {
 	return neither
 }
 
-// endOutage lets the route go on.
+// endOutage lets the route go on, unless there are suspects that failed after the probe had begun: they need another one.
 func (e *Engine) endOutage(rt *Route, o *outage) {
-	rt.outage = nil
-	rt.held.Store(false)
-	for _, t := range o.suspects[:min(o.asked, len(o.suspects))] { // another record succeeded right after
+	asked := min(o.asked, len(o.suspects))
+	for _, t := range o.suspects[:asked] { // another record succeeded right after
 		t.condemned = true
 	}
+	if o.suspects = o.suspects[asked:]; len(o.suspects) > 0 {
+		o.failed = 0
+		e.probeNow(rt, o)
+		return
+	}
+	rt.outage = nil
+	rt.held.Store(false)
 	if o.told {
 		e.log.Info("the outage is over", "topics", rt.Topics, "took", time.Since(o.since))
 		e.observeOutage(rt, o, true)
