@@ -125,7 +125,6 @@ func TestInvariant2OnlyAnAcknowledgedDeadLetterFinishesItsRecord(t *testing.T) {
 // A commit that was asked for before a loss may be sent after it, with the generation that the member has by then.
 func TestInvariant3ACommitThatWaitsIsNotSentForALostPartition(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
-		c.Produce("orders", 0, 0, 10, 0)
 		var epoch, lost, handled atomic.Int64
 		var held atomic.Bool
 		send, handle := make(chan struct{}), make(chan struct{})
@@ -150,6 +149,8 @@ func TestInvariant3ACommitThatWaitsIsNotSentForALostPartition(t *testing.T) {
 			}
 		}
 		_, stop := run(t, cfg)
+		c.Until("the commit of where it begins", func() bool { return c.Committed("g", "orders", 0) == 0 }) // else it may be of all
+		c.Produce("orders", 0, 0, 10, 0)
 		c.Until("a commit that is held", held.Load)
 		loseOnce(c)
 		c.Until("the loss and the return", func() bool { return lost.Load() == 1 && epoch.Load() == 2 })
