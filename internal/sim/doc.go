@@ -6,10 +6,12 @@
 // oracle knows every record, every call of a handler and every commit that reaches the group's coordinator. It does not look
 // into the engine.
 //
-//	scenario   what a seed decides: pure data
-//	world      runs one scenario: brokers, feeder, schedule, the end
-//	process    one life of a member: link, app, handlers
-//	ledger     records, assignments and calls, and the rules about them
+//	scenario   what a seed decides: pure data; plan has its records, fault its faults
+//	world      runs one scenario: brokers, feeder, schedule; ending its end
+//	process    one life of a member; app is the program that it runs, handler what that does with records
+//	ledger     records and lanes, and the rules about them
+//	tenure     one partition in the hands of one process
+//	call       one call of a handler, held against the rules
 //	commits    what reaches the coordinator, and the rules about it
 //	faults     what can be done to a world
 //

@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -43,33 +41,6 @@ func (r *record) finishedFor(p *process) bool {
 	return slices.ContainsFunc(r.finished, func(f finish) bool {
 		return f.tenure.process == p || !f.at.After(f.tenure.sent)
 	})
-}
-
-// tenure is one partition in the hands of one process, from one assign to its end.
-type tenure struct {
-	process   *process
-	partition int32
-	epoch     uint64
-	began     time.Time
-	atLeast   int64 // where it begins, or further on
-	ended     time.Time
-	frontier  int64           // at its end
-	given     bool            // up at its end, in a revoke or a stop
-	recorded  time.Time       // what was finished before it is in a commit that was acknowledged
-	sent      time.Time       // the last commit that reached the coordinator
-	cause     context.Context //nolint:containedctx // of its handlers: it knows why it ended
-	excuse    string          // why its work may be done again
-}
-
-func (t *tenure) String() string {
-	return fmt.Sprintf("assignment %d of partition %d in %s", t.epoch, t.partition, t.process.name)
-}
-
-// pardon allows that the work of the tenure is done again.
-func (t *tenure) pardon(why string) {
-	if t != nil && t.excuse == "" {
-		t.excuse = why
-	}
 }
 
 // laneName names a lane of the topic, whoever has it.
@@ -227,11 +198,4 @@ func (l *ledger) allowed(t *tenure) string {
 		return "moved"
 	}
 	return "" // it ended in a revoke or a stop, whose commit tells of all that it finished
-}
-
-func (t *tenure) lost() bool {
-	return t.cause != nil && errors.Is(context.Cause(t.cause), sluice.ErrLost)
-}
-func (t *tenure) moved() bool {
-	return t.cause != nil && errors.Is(context.Cause(t.cause), sluice.ErrMoved)
 }

@@ -46,6 +46,9 @@ func TestSim(t *testing.T) {
 		}
 		return
 	}
+	if *seeds < 1 {
+		t.Fatalf("-seeds %d runs nothing; give 1 or more", *seeds)
+	}
 	began := time.Now()
 	results := make(chan outcome, *seeds)
 	var broken atomic.Bool

@@ -1,0 +1,147 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sluice-go/sluice"
+)
+
+// tenure is one partition in the hands of one process, from one assign to its end.
+type tenure struct {
+	process   *process
+	partition int32
+	epoch     uint64
+	began     time.Time
+	atLeast   int64 // where it begins, or further on
+	ended     time.Time
+	frontier  int64           // at its end
+	given     bool            // up at its end, in a revoke or a stop
+	recorded  time.Time       // what was finished before it is in a commit that was acknowledged
+	sent      time.Time       // the last commit that reached the coordinator
+	cause     context.Context //nolint:containedctx // of its handlers: it knows why it ended
+	excuse    string          // why its work may be done again
+}
+
+func (t *tenure) String() string {
+	return fmt.Sprintf("assignment %d of partition %d in %s", t.epoch, t.partition, t.process.name)
+}
+
+// pardon allows that the work of the tenure is done again.
+func (t *tenure) pardon(why string) {
+	if t != nil && t.excuse == "" {
+		t.excuse = why
+	}
+}
+
+// pardon allows that what the process has in work is done again.
+func (p *process) pardon(why string) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	for _, t := range p.held {
+		t.pardon(why)
+	}
+}
+
+func (t *tenure) lost() bool {
+	return t.cause != nil && errors.Is(context.Cause(t.cause), sluice.ErrLost)
+}
+
+func (t *tenure) moved() bool {
+	return t.cause != nil && errors.Is(context.Cause(t.cause), sluice.ErrMoved)
+}
+
+func (p *process) assigned(i sluice.AssignedInfo) {
+	w := p.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.gone {
+		return
+	}
+	t := &tenure{process: p, partition: i.Partition, epoch: i.Epoch, began: time.Now(), atLeast: w.commits.at(i.Partition)}
+	if time.Now().Before(w.troubleUntil) {
+		t.pardon(w.trouble)
+	}
+	if time.Since(p.kicked) < 10*time.Second { // it may have been on its way already
+		t.pardon("thrown out")
+	}
+	p.tenures[i.Partition] = t
+	p.held = append(p.held, t)
+	w.tenures = append(w.tenures, t)
+	w.trace.notef(p.name, "has partition %d, epoch %d", i.Partition, i.Epoch)
+}
+
+func (p *process) released(i sluice.ReleasedInfo) {
+	w := p.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range p.held {
+		if t.epoch != i.Epoch {
+			continue
+		}
+		t.ended, t.frontier, t.given = time.Now(), i.Frontier, !i.Lost
+		if p.tenures[i.Partition] == t {
+			delete(p.tenures, i.Partition)
+		}
+		w.trace.notef(p.name, "lets go of partition %d, epoch %d, frontier %d, lost %v (excuse %q)", i.Partition, i.Epoch, i.Frontier, i.Lost, t.excuse)
+		p.waited()
+		if at := p.askedAt[i.Partition]; i.Lost && at.After(p.kicked) && p.kicked.After(t.began) && !p.gone && !p.gaveUpSince(p.kicked) {
+			w.failLockedf("invariant 3: %s committed partition %d %v after it had lost it", p.name, i.Partition, at.Sub(p.kicked))
+		}
+		if i.Lost && t.excuse == "" && !p.gone {
+			w.failLockedf("invariant 6: %s lost partition %d for no reason", p.name, i.Partition)
+		}
+	}
+}
+
+// gaveUpSince tells whether a partition was revoked: while that lasts, the client tells of no loss.
+func (p *process) gaveUpSince(at time.Time) bool {
+	return slices.ContainsFunc(p.held, func(t *tenure) bool { return t.given && !t.ended.Before(at) })
+}
+
+func (p *process) overran(i sluice.DrainOverranInfo) {
+	w := p.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.tenures[i.Partition].pardon("overran")
+	for c := range p.calls {
+		if d := time.Since(c.began); c.t == p.tenures[i.Partition] && d < w.scenario.drain && !p.gone && !w.scenario.commit.before && !w.failed {
+			w.failLockedf("invariant 4: a drain of partition %d gave up on %v, which runs for %v in %s", i.Partition, c.messages[0].Value, d, p.name)
+		}
+	}
+	w.trace.notef(p.name, "drain of partition %d overran: %v", i.Partition, i.Offsets)
+}
+
+func (p *process) commitFailed(i sluice.CommitFailedInfo) {
+	w := p.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range p.tenures {
+		if t.excuse == "" {
+			t.excuse = commitFailed
+		}
+	}
+	w.trace.notef(p.name, "commit failed after %v: %v", i.Took, i.Err)
+}
+
+const commitFailed = "commit failed"
+
+func (p *process) committed(i sluice.CommittedInfo) {
+	w := p.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for n := range i.Offsets[topic] {
+		t := p.tenures[n]
+		if t == nil || p.gone {
+			continue
+		}
+		if t.excuse == commitFailed {
+			t.excuse = ""
+		}
+		t.recorded = time.Now().Add(-i.Took)
+	}
+	w.trace.notef(p.name, "committed %v", i.Offsets[topic])
+}
