@@ -102,6 +102,58 @@ func TestInvariant8AHandlerThatIgnoresItsDeadlineIsNamed(t *testing.T) {
 	}
 }
 
+// TestInvariant8AHandlerThatIsAskedBehindABadRecordIsNamed: a walk passes by records, and names the one that it calls.
+func TestInvariant8AHandlerThatIsAskedBehindABadRecordIsNamed(t *testing.T) {
+	for name, batch := range map[string]bool{"records": false, "batches": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 3, 0)
+				release := make(chan struct{})
+				var l told
+				cfg := configFor(t, c, nil)
+				cfg.Events = l.events()
+				policy := sluice.Policy{Timeout: 10 * time.Second, OnFailure: sluice.DeadLetter{Topic: "dlq"}, Retry: sluice.Retry{MaxAttempts: 1}}
+				handle := func(_ context.Context, m sluice.Message[string]) error {
+					switch m.Value {
+					case "0":
+						return io.EOF
+					case "1":
+						time.Sleep(6 * time.Second) // virtual; and so twice the deadline with the next one
+						return io.EOF
+					}
+					handlerHangsHere(release)
+					return nil
+				}
+				add := withHandle(policy, handle)
+				if batch {
+					add = func(app *sluice.App) error {
+						return sluice.AddBatch(app, sluice.BatchRoute[string]{
+							Topics: []string{"orders"}, Decode: sluice.Text, MaxSize: 1, Policy: policy,
+							Handle: func(ctx context.Context, b sluice.Batch[string]) error { return handle(ctx, b.Messages[0]) },
+						})
+					}
+				}
+				m := join(t, cfg, add)
+				time.Sleep(15 * time.Second) // 9 of the last record's
+				if o := of[sluice.HandlerOverranInfo](&l, "HandlerOverran"); len(o) != 0 {
+					t.Errorf("invariant 8: told of %+v, and each record had its time", o)
+				}
+				time.Sleep(5 * time.Second)
+				o := of[sluice.HandlerOverranInfo](&l, "HandlerOverran")
+				if len(o) != 1 || o[0].Offset != 2 || o[0].Records != 1 || o[0].Age > 14*time.Second {
+					t.Errorf("invariant 8: told of %+v, want offset 2, which runs for 14s", o)
+				}
+				if text := problems(m); !strings.Contains(text, "the handler of offset 2, ") {
+					t.Errorf("invariant 8: health says %s", text)
+				}
+				close(release)
+				c.Until("all", func() bool { return c.Committed("g", "orders", 0) == 3 })
+				m.leave(t)
+			})
+		})
+	}
+}
+
 func TestInvariant8ADeadlineEndsTheContextAndTheOutcomeCounts(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
 		c.Produce("orders", 0, 0, 10, 0)

@@ -63,6 +63,7 @@ func (e *Engine) walk(rt *Route, r *run, outs []Outcome) {
 		if r.a.stop.Load() {
 			return
 		}
+		r.walked.Store(int32(i))
 		if i < r.known || it.condemned() {
 			outs[i] = Outcome{Kind: condemned, Err: it.trouble.err}
 			if !it.exhausted(rt, 0) {

@@ -73,21 +73,24 @@ func (r *Route) late(ctx context.Context, out Outcome) Outcome {
 // look is what the watchdog saw of a run. Guarded by Engine.mu.
 type look struct {
 	began time.Time // the run that it is about: a worker uses its run again
-	done  int32     // records that it was through with
+	hand  int32     // the place of the record at hand
 	since time.Time // the record at hand has run since then at least
 	found bool      // it overran
 	told  bool      // and that was told
 	stack string
 }
 
+// hand is the place of the record at hand; 0 of a batch.
+func (r *run) hand() int32 { return r.done.Load() + r.walked.Load() }
+
 // sees brings a run's look up to date.
 func (r *run) sees(now time.Time) {
-	done := r.done.Load()
-	if r.look.began.Equal(r.started) && r.look.done == done {
+	hand := r.hand()
+	if r.look.began.Equal(r.started) && r.look.hand == hand {
 		return
 	}
-	r.look = look{began: r.started, done: done, since: now}
-	if done == 0 {
+	r.look = look{began: r.started, hand: hand, since: now}
+	if hand == 0 {
 		r.look.since = r.started
 	}
 }
@@ -97,7 +100,7 @@ func (r *run) runs() bool { return r.at < len(r.a.runs) && r.a.runs[r.at] == r }
 
 // overruns tells whether what was told of a run still holds.
 func (r *run) overruns() bool {
-	return r.look.told && r.look.began.Equal(r.started) && r.look.done == r.done.Load()
+	return r.look.told && r.look.began.Equal(r.started) && r.look.hand == r.hand()
 }
 
 // watch has the watchdog look at the latest at a time.
@@ -168,7 +171,7 @@ func (e *Engine) nameOverruns(over []*run) {
 	e.mu.Lock()
 	defer e.unlock()
 	for _, r := range over {
-		if !r.runs() || !r.look.found || !r.look.began.Equal(r.started) || r.look.done != r.done.Load() {
+		if !r.runs() || !r.look.found || !r.look.began.Equal(r.started) || r.look.hand != r.hand() {
 			continue // it has ended meanwhile
 		}
 		r.look.told = true
@@ -189,8 +192,8 @@ func (e *Engine) nameOverruns(over []*run) {
 // overrun describes a run that overran.
 func (e *Engine) overrun(r *run, now time.Time) HandlerOverranInfo {
 	head, records := r.items[0].record, len(r.items)
-	if r.a.route.HandleBatch == nil {
-		head, records = r.items[r.look.done].record, 1
+	if r.a.route.HandleBatch == nil || r.walk {
+		head, records = r.items[r.look.hand].record, 1
 	}
 	return HandlerOverranInfo{
 		Topic: r.a.topic, Partition: r.a.partition, Offset: head.Offset, Key: head.Key, Records: records,

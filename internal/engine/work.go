@@ -31,6 +31,7 @@ type run struct {
 	handing   *handing     // CommitManually
 	done      atomic.Int32 // records that the handler is through with: published by the worker after each
 	published int          // of them, those that the tracker knows; guarded by Engine.mu
+	walked    atomic.Int32 // of a walk: records before the one at hand; published as done is
 	end       func()       // what the outcome does to the whole assignment, once the run's records are accounted for
 
 	number uint64 // of the route's runs
@@ -86,6 +87,7 @@ func (e *Engine) next(rt *Route, r *run) bool {
 		r.number = rt.begun
 		r.published, r.proved = 0, false
 		r.done.Store(0)
+		r.walked.Store(0)
 		n := rt.beginProbe(r, a.ready.peek())
 		switch {
 		case r.walk:
