@@ -17,15 +17,18 @@ import (
 type App struct {
 	cfg Config
 
-	mu       sync.Mutex
-	routes   []addedRoute
-	bad      error // of Add
-	started  bool
-	engine   *engine.Engine // nil before Run
-	producer *Producer      // of dead letters; nil without any
-	enqueue  enqueueFunc    // the producer's
-	abort    chan struct{}  // closed by Abort
-	once     sync.Once
+	mu      sync.Mutex
+	routes  []addedRoute
+	bad     error // of Add
+	started bool
+	engine  *engine.Engine // nil before Run
+	writers []*Producer    // of dead letters and retry topics
+	enqueue enqueueFunc    // of dead letters; nil without any
+	retry   enqueueFunc    // of retry topics, to the record's partition; nil without any
+	abort   chan struct{}  // closed by Abort
+	once    sync.Once
+
+	retryPartitions map[string]int32 // of the retry topics, as they were at the start; set before the engine runs
 }
 
 // addedRoute is a route without its type.
@@ -74,7 +77,9 @@ func (a *App) add(r addedRoute) error {
 			errs = append(errs, fmt.Errorf("pattern %q has a route already", r.pattern))
 		}
 	}
-	errs = append(errs, internalBeside(append(slices.Clone(a.routes), r))...)
+	all := append(slices.Clone(a.routes), r)
+	errs = append(errs, internalBeside(all)...)
+	errs = append(errs, a.retryTopicsBeside(all)...)
 	if err := errors.Join(errs...); err != nil {
 		err = fmt.Errorf("%w: %w", ErrConfig, err)
 		a.bad = errors.Join(a.bad, err)
@@ -86,7 +91,8 @@ func (a *App) add(r addedRoute) error {
 
 // Run joins the group and works until ctx ends. Then it stops in two steps: it takes nothing new, lets what runs end for at
 // most DrainTimeout, and commits, all while it still is a member; then it leaves the group. It returns nil after a clean
-// drain, and by DrainTimeout plus CommitTimeout plus 2 s whatever the brokers do. Before it joins, it runs Check.
+// drain, and by DrainTimeout plus CommitTimeout plus 2 s whatever the brokers do. Before it joins, it runs Check, and creates the
+// retry topics (Policy.RetryTopics) that there are not.
 func (a *App) Run(ctx context.Context) error {
 	e, err := a.start()
 	if err != nil {
@@ -97,7 +103,7 @@ func (a *App) Run(ctx context.Context) error {
 	} else if ctx.Err() != nil {
 		err = nil // stopped before it joined: there is nothing to drain
 	}
-	a.closeProducer()
+	a.closeWriters()
 	switch {
 	case errors.Is(err, engine.ErrAborted):
 		return fmt.Errorf("%w: %w", ErrAborted, err)
@@ -118,6 +124,9 @@ func (a *App) checkUnlessAborted(ctx context.Context) error {
 		}
 	}()
 	err := a.Check(ctx)
+	if err == nil {
+		err = a.makeRetryTopics(ctx)
+	}
 	select {
 	case <-a.abort:
 		return ErrAborted
@@ -174,17 +183,13 @@ func (a *App) start() (*engine.Engine, error) {
 	case len(a.routes) == 0:
 		return nil, fmt.Errorf("%w: the app has no route; see Add", ErrConfig)
 	}
-	if len(a.deadLetterTopics()) > 0 {
-		p, err := NewProducer(a.cfg.Producer())
-		if err != nil {
-			return nil, err
-		}
-		a.producer, a.enqueue = p, p.Enqueue
+	if err := a.openWriters(); err != nil {
+		return nil, err
 	}
 	e, err := engine.New(a.engineConfig())
 	if err != nil {
-		if a.producer != nil {
-			a.producer.abandon() // nothing is under way
+		for _, p := range a.writers {
+			p.abandon() // nothing is under way
 		}
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -192,13 +197,39 @@ func (a *App) start() (*engine.Engine, error) {
 	return e, nil
 }
 
-// closeProducer closes the producer of dead letters. Not under the lock: what is under way may take its time to fail.
-func (a *App) closeProducer() {
+// openWriters makes the producers of dead letters and of copies for retry topics, as far as there are any.
+func (a *App) openWriters() error {
+	for _, w := range []struct {
+		needed  bool
+		manual  bool
+		enqueue *enqueueFunc
+	}{
+		{len(a.deadLetterTopics()) > 0, false, &a.enqueue},
+		{len(a.retryTopics()) > 0, true, &a.retry},
+	} {
+		if !w.needed {
+			continue
+		}
+		cfg := a.cfg.Producer()
+		if w.manual {
+			cfg.Partitioner = ManualPartition
+		}
+		p, err := NewProducer(cfg)
+		if err != nil {
+			return err // the same for both
+		}
+		a.writers, *w.enqueue = append(a.writers, p), p.Enqueue
+	}
+	return nil
+}
+
+// closeWriters closes these producers. Not under the lock: what is under way may take its time to fail.
+func (a *App) closeWriters() {
 	a.mu.Lock()
-	p := a.producer
-	a.producer = nil
+	writers := a.writers
+	a.writers = nil
 	a.mu.Unlock()
-	if p != nil {
+	for _, p := range writers {
 		p.abandon()
 	}
 }
@@ -226,8 +257,9 @@ func (a *App) engineConfig() engine.Config {
 		HaltOnLoss:      a.cfg.OnDataLoss == HaltPartition,
 		Logger:          a.cfg.Logger,
 		MaxBytes:        a.cfg.MaxBufferedBytes,
+		NeverContain:    retryTopicMark(a.cfg.Group),
 		NeverMatch:      a.deadLetterTopics(),
-		Observer:        a.cfg.Events.observer(),
+		Observer:        sourcesOf(a.retryTopics()).observer(a.cfg.Events.observer()),
 		ReadUncommitted: a.cfg.ReadUncommitted,
 		StallAfter:      stallAfter(a.cfg),
 		SilenceLimit:    max(a.cfg.SessionTimeout, a.cfg.RebalanceTimeout),
@@ -272,6 +304,9 @@ func (a *App) engineRoute(r addedRoute) *engine.Route {
 	}
 	if r.offsets != nil {
 		out.Claim = a.claim(r.offsets)
+	}
+	if retries := a.retryTopicsOf(r); len(retries) > 0 {
+		a.retryOn(out, r, retries)
 	}
 	return out
 }

@@ -24,7 +24,8 @@ const (
 )
 
 // Check asks the brokers whether the app can work: they answer, they let us in, every topic exists, those of dead letters too, and
-// we may read the topics and the group, and write the dead letters; with ConsumerProtocol, every broker speaks it. It changes
+// we may read the topics and the group, and write the dead letters; with ConsumerProtocol, every broker speaks it. Retry topics
+// (Policy.RetryTopics) need not exist, as Run creates them; those that do exist have as many partitions as their source. It changes
 // nothing, and returns all that is wrong, within 10 s. Its error wraps those that say why brokers do not let a client in
 // (ErrAuthentication and its like), or joins a *PermissionError for each right that is missing.
 func (a *App) Check(ctx context.Context) error {
@@ -52,7 +53,7 @@ func (a *App) check(ctx context.Context, cl *kgo.Client) error {
 	if a.cfg.GroupProtocol == ConsumerProtocol {
 		group = a.checkConsumerProtocol
 	}
-	err := errors.Join(a.checkTopics(ctx, cl), a.checkPatterns(ctx, cl), group(ctx, cl))
+	err := errors.Join(a.checkTopics(ctx, cl), a.checkPatterns(ctx, cl), a.checkRetryTopics(ctx, cl), group(ctx, cl))
 	if err != nil {
 		return fmt.Errorf("brokers %v: %w", a.cfg.Brokers, err)
 	}
@@ -91,22 +92,9 @@ func (a *App) askTopics(ctx context.Context, cl *kgo.Client) error {
 	if len(reads)+len(writes) == 0 {
 		return nil // patterns only
 	}
-	req := kmsg.NewPtrMetadataRequest()
-	req.IncludeTopicAuthorizedOperations = true
-	for _, t := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(reads, writes)))) {
-		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = new(t)
-		req.Topics = append(req.Topics, topic)
-	}
-	resp, err := req.RequestWith(ctx, cl)
+	answers, err := describeTopics(ctx, cl, slices.Concat(reads, writes))
 	if err != nil {
 		return fmt.Errorf("read the topics: %w", err)
-	}
-	answers := map[string]kmsg.MetadataResponseTopic{}
-	for _, t := range resp.Topics {
-		if t.Topic != nil {
-			answers[*t.Topic] = t
-		}
 	}
 	errs := make([]error, 0, len(reads)+len(writes))
 	for _, t := range reads {
@@ -116,6 +104,28 @@ func (a *App) askTopics(ctx context.Context, cl *kgo.Client) error {
 		errs = append(errs, judgeTopic("dead letter topic", t, toWrite, kmsg.ACLOperationWrite, answers[t]))
 	}
 	return errors.Join(errs...)
+}
+
+// describeTopics asks for topics, and what we may do to them.
+func describeTopics(ctx context.Context, cl *kgo.Client, names []string) (map[string]kmsg.MetadataResponseTopic, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.IncludeTopicAuthorizedOperations = true
+	for _, t := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = new(t)
+		req.Topics = append(req.Topics, topic)
+	}
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return nil, err
+	}
+	answers := make(map[string]kmsg.MetadataResponseTopic)
+	for _, t := range resp.Topics {
+		if t.Topic != nil {
+			answers[*t.Topic] = t
+		}
+	}
+	return answers, nil
 }
 
 // judgeTopic says what is wrong with a topic that is to be read or written.

@@ -72,7 +72,7 @@ type FailedInfo struct {
 	Record   *kgo.Record
 	Attempts int
 	Err      error
-	RetryIn  time.Duration // for Failed: the wait before the next attempt; 0 when OnFailure decides
+	RetryIn  time.Duration // for Failed: the wait before the next attempt, in a retry topic too; 0 when OnFailure decides
 }
 
 // HaltedInfo tells that a partition takes nothing new until a restart or a move.

@@ -95,7 +95,7 @@ func handleBatch[V any](ctx context.Context, r BatchRoute[V], b *engine.Batch) e
 			continue
 		}
 		index = append(index, i)
-		messages = append(messages, Message[V]{Value: d.value, Record: rec, Attempt: b.Attempts[i], work: b.Work})
+		messages = append(messages, Message[V]{Value: d.value, Record: rec, Attempt: b.Attempts[i], work: workOf(b, i)})
 	}
 	if r.decodesAhead() {
 		stop := ahead.decode(r.Decode, b.Waiting)
@@ -115,6 +115,14 @@ func handleBatch[V any](ctx context.Context, r BatchRoute[V], b *engine.Batch) e
 		return err
 	}
 	return mergeBatch(err, index, undecodable)
+}
+
+// workOf is what may be known of one record of a batch.
+func workOf(b *engine.Batch, i int) *engine.Work {
+	if b.Works != nil {
+		return b.Works[i]
+	}
+	return b.Work
 }
 
 // mergeBatch adds the undecodable records to a handler's word about the others.

@@ -20,6 +20,7 @@ type Stats struct {
 	Finished      int64 `json:"finished"` // records finished, in whatever way
 	Restored      int64 `json:"restored"` // records that the group's commit said are finished: they were not handed over again
 	Failed        int64 `json:"failed"`   // attempts that failed
+	Delayed       int64 `json:"delayed"`  // records that went on to a retry topic
 	DeadLettered  int64 `json:"dead_lettered"`
 	Dropped       int64 `json:"dropped"`
 	Skipped       int64 `json:"skipped"`

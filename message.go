@@ -16,10 +16,12 @@ type Message[V any] struct {
 	// Value is what the route's Decode made of the record.
 	Value V
 
-	// Record is the record as it was fetched. It must not be changed: a dead letter is copied from it.
+	// Record is the record as it was fetched, and where it comes from a retry topic as it was in its own one. It must not be
+	// changed: a dead letter is copied from it.
 	Record *kgo.Record
 
-	// Attempt counts the calls of the handler for this record in this process, from 1. A restart begins again at 1.
+	// Attempt counts the calls of the handler for this record in this process, from 1. A restart begins again at 1. In a retry topic it
+	// goes on from where the record left the topic before.
 	Attempt int
 
 	work *engine.Work // nil on a message that no engine made
@@ -72,7 +74,8 @@ func (m Message[V]) LogValue() slog.Value {
 
 // Batch is what the handler of a [BatchRoute] gets: records of one partition, in offset order within each lane.
 type Batch[V any] struct {
-	// Topic and Partition name the partition that every message is from.
+	// Topic and Partition name the partition that every message is from. In a batch of a retry topic they are those of the first
+	// message: where the source has got more partitions than the retry topic, the others may be from another partition.
 	Topic     string
 	Partition int32
 
@@ -81,7 +84,8 @@ type Batch[V any] struct {
 	Messages []Message[V]
 
 	// Next is the offset after the last record of the batch, records that were skipped or dead-lettered among them. It is
-	// what a sink that keeps offsets itself stores. Only meaningful with the ordering ByPartition.
+	// what a sink that keeps offsets itself stores. Only meaningful with the ordering ByPartition; -1 in a batch of a retry topic, whose
+	// messages come out of order.
 	Next int64
 
 	// NextEpoch is the leader epoch of the batch's last record; -1 when unknown.

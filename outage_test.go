@@ -131,7 +131,12 @@ var ways = map[string]way{
 // add adds a route of orders, whose failures go to the dlq.
 func (w way) add(s *server, attempts int, retry sluice.Retry) func(*sluice.App) error {
 	retry.MaxAttempts = attempts
-	policy := sluice.Policy{Ordering: w.ordering, Retry: retry, OnFailure: sluice.DeadLetter{Topic: "dlq"}, Workers: 8}
+	return w.route(s, sluice.Policy{Retry: retry, OnFailure: sluice.DeadLetter{Topic: "dlq"}})
+}
+
+// route adds a route of orders.
+func (w way) route(s *server, policy sluice.Policy) func(*sluice.App) error {
+	policy.Ordering, policy.Workers = w.ordering, 8
 	return func(app *sluice.App) error {
 		if !w.batch {
 			return sluice.Add(app, sluice.Route[int]{

@@ -63,7 +63,8 @@ func (a *App) checkPatterns(ctx context.Context, cl *kgo.Client) error {
 
 // patternsOf are the patterns that match a topic which nobody names.
 func (a *App) patternsOf(topic string) (patterns []string) {
-	if strings.HasPrefix(topic, "__") || slices.Contains(a.deadLetterTopics(), topic) {
+	if strings.HasPrefix(topic, "__") || slices.Contains(a.deadLetterTopics(), topic) ||
+		strings.Contains(topic, retryTopicMark(a.cfg.Group)) {
 		return nil
 	}
 	for _, r := range a.routes {

@@ -54,6 +54,18 @@ type Policy struct {
 	// Retry says how often and how fast a failed record is tried again.
 	Retry Retry
 
+	// RetryTopics are delays. A record that has used up its attempts goes on to a topic for the first of them, is handled there once when
+	// it has lain there for the delay, then goes on to the next, and only after the last one OnFailure decides. Meanwhile the records
+	// behind it are handled: so the order of its lane is lost, which is what this is for. Poison goes to OnFailure at once, and in an
+	// outage nothing goes on (see Retry.Breaker). The record is finished when its copy is acknowledged; its handler, and everything
+	// that is told of it, sees it as it was in its own topic.
+	//
+	// The topics are <topic>.<group>.retry.<delay>, as in orders.billing.retry.1m, and have as many partitions as their source. Run
+	// creates those that there are not. The group reads them from their first record, whatever Config.Start says. They are kept as
+	// long as the brokers' log.retention says, which has to be longer than the delay. A delay is at least 1 s, and may be late by about
+	// Fetch.MaxWait. They need Retry.MaxAttempts, and cannot be had with a Pattern, Offsets, BeforeHandle or Manual. Nil: none.
+	RetryTopics []time.Duration
+
 	// Timeout is the deadline of one call of the handler, middleware and decoding included, for a record or for a batch. When it
 	// passes, the handler's context ends with the cause ErrHandlerTimeout; what the handler then returns is its outcome, so that a
 	// context's error is an ordinary failure, which is retried. A handler that ignores its context is never stopped: it turns health
@@ -84,8 +96,8 @@ type Retry struct {
 	// against another record, for which the route holds its breath.
 	Breaker int
 
-	// MaxAttempts is how often the handler is called for a record before OnFailure decides; calls in an outage do not count. Zero:
-	// for ever. A positive number demands an OnFailure.
+	// MaxAttempts is how often the handler is called for a record before it goes on to a retry topic, or OnFailure decides; calls in
+	// an outage do not count. Zero: for ever. A positive number demands an OnFailure.
 	MaxAttempts int
 
 	// MaxBackoff bounds the wait. Zero: 30 s.
@@ -185,6 +197,7 @@ func (p Policy) withDefaults(bad *mistakes) Policy {
 		p.OnFailure = d.withDefaults(bad)
 	}
 	p.Commit = p.Commit.withDefaults(bad)
+	p.checkRetryTopics(bad)
 	if _, ok := p.OnFailure.(Halt); ok && p.Commit.before {
 		bad.add("Policy.OnFailure", "Halt", "it keeps a failed record for a person, but with BeforeHandle it is committed already; "+
 			"use DeadLetter or Drop")

@@ -95,6 +95,10 @@ func TestPolicyNamesTheFieldOfAMistake(t *testing.T) {
 		"interval too short":  {sluice.Policy{Commit: sluice.Every(9 * time.Millisecond)}, "Policy.Commit"},
 		"count":               {sluice.Policy{Commit: sluice.EveryN(-1)}, "Policy.Commit"},
 		"count with interval": {sluice.Policy{Commit: sluice.EveryOrN(time.Second, -1)}, "Policy.Commit"},
+		"delay too short":     {retrying(time.Second, 999*time.Millisecond), `Policy.RetryTopics[1]: "999ms"`},
+		"delay twice":         {retrying(time.Minute, time.Second, 60*time.Second), `Policy.RetryTopics[2]: "1m0s"`},
+		"delays, no attempts": {sluice.Policy{RetryTopics: []time.Duration{time.Hour}}, "Policy.RetryTopics"},
+		"delays and attempts": {sluice.Policy{RetryTopics: []time.Duration{time.Hour}, Retry: sluice.Retry{MaxAttempts: 1}}, "Policy.OnFailure"},
 		"middleware":          {sluice.Policy{Middleware: []sluice.Middleware{pass, nil}}, "Policy.Middleware[1]"},
 	} {
 		t.Run(name, func(t *testing.T) {

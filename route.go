@@ -68,6 +68,7 @@ func Add[V any](app *App, r Route[V]) error {
 	var bad mistakes
 	pattern := checkRoute(&bad, r.Topics, r.Pattern, r.Decode == nil, r.Handle == nil)
 	policy := r.Policy.withDefaults(&bad)
+	checkRetryTopicNames(&bad, app.cfg.Group, r.Topics, r.Pattern, policy)
 	if err := bad.err(); err != nil {
 		return app.refuse(fmt.Errorf("Route %s: %w", sources(r.Topics, r.Pattern), err))
 	}
@@ -79,6 +80,11 @@ func AddBatch[V any](app *App, r BatchRoute[V]) error {
 	var bad mistakes
 	pattern := checkRoute(&bad, r.Topics, r.Pattern, r.Decode == nil, r.Handle == nil)
 	policy := r.Policy.withDefaults(&bad)
+	checkRetryTopicNames(&bad, app.cfg.Group, r.Topics, r.Pattern, policy)
+	if r.Offsets != nil && len(policy.RetryTopics) > 0 {
+		bad.add(retryField, fmt.Sprint(policy.RetryTopics), "with Offsets; the sink's offsets are its own topic's, and it would "+
+			"have to undo what is retried later: leave it out, and let the sink say Poison and Outage")
+	}
 	if r.MaxSize < 0 {
 		bad.add("MaxSize", strconv.Itoa(r.MaxSize), fmt.Sprintf("negative; give a number of records, or 0 for %d", defaultBatchSize))
 	}

@@ -15,6 +15,7 @@ func init() { //nolint:gochecknoinits // sluicetest has no other way in that the
 		a.enqueue = func(_ context.Context, r *kgo.Record, done func(*kgo.Record, error)) {
 			write(r, func(err error) { done(r, err) })
 		}
+		a.retry = a.enqueue
 		return a.engineConfig()
 	}
 }

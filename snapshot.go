@@ -50,13 +50,13 @@ type PartitionSnapshot struct {
 	Ahead     int    `json:"ahead"`     // records above the frontier that are finished
 	Queued    int    `json:"queued"`    // records that wait for a handler, a retry or their dead letter
 	Running   int    `json:"running"`   // records that a worker has taken, or that wait for Message.Done
-	Parked    int    `json:"parked"`    // lanes that wait for a retry
+	Parked    int    `json:"parked"`    // lanes that wait for a retry; in a retry topic, also records that wait for its delay
 	// Paused says why this app does not have the partition fetched; empty when it does. share: the partition holds its share of the
 	// buffer. buffer: the whole buffer is full. fetch error: it rests after a failed fetch. halted: as State says. user: by
 	// App.Pause.
 	Paused string `json:"paused,omitempty"`
-	// OldestAge is how long ago the record at the frontier was polled, to about 3 %; 0 when every polled record is finished. In
-	// nanoseconds in JSON.
+	// OldestAge is how long ago the record at the frontier was polled, in a retry topic since it was due, to about 3 %; 0 when every
+	// polled record is finished, or waits for its delay. In nanoseconds in JSON.
 	OldestAge time.Duration `json:"oldest_age"`
 	// LastError is the last thing that went wrong, which may be over; empty when nothing did in this assignment.
 	LastError   string    `json:"last_error,omitempty"`

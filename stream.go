@@ -34,7 +34,7 @@ type StreamRoute[V any] struct {
 	Handle func(ctx context.Context, s *Stream[V]) error
 
 	// Policy says how records are retried and committed. The ordering is ByPartition, Workers has no meaning (each partition has a
-	// handler), and BeforeHandle and Timeout cannot be had: a message that takes 5 minutes is named.
+	// handler), and BeforeHandle, RetryTopics and Timeout cannot be had: a message that takes 5 minutes is named.
 	Policy Policy
 }
 
@@ -197,6 +197,10 @@ func AddStream[V any](app *App, r StreamRoute[V]) error {
 	}
 	if r.Policy.Commit.before {
 		bad.add("Policy.Commit", "", "BeforeHandle cannot be had with streams; use a Route")
+	}
+	if len(r.Policy.RetryTopics) > 0 {
+		bad.add(retryField, fmt.Sprint(r.Policy.RetryTopics), "a stream is a partition in order, and what comes back from a "+
+			"retry topic is not; leave it out, or use a Route")
 	}
 	policy := r.Policy.withDefaults(&bad)
 	if err := bad.err(); err != nil {

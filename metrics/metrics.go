@@ -98,6 +98,10 @@ var (
 		},
 		{desc("attempts_failed_total", "Calls of a handler that failed."), func(s sluice.Stats) float64 { return float64(s.Failed) }},
 		{
+			desc("records_delayed_total", "Records that went on to a retry topic: their copy was acknowledged."),
+			func(s sluice.Stats) float64 { return float64(s.Delayed) },
+		},
+		{
 			desc("records_dead_lettered_total", "Records whose dead letter was acknowledged."),
 			func(s sluice.Stats) float64 { return float64(s.DeadLettered) },
 		},

@@ -187,6 +187,14 @@ func (d *delivery) listen(route *engine.Route) {
 			})
 		}
 	}
+	if write := route.Retry; write != nil {
+		route.Retry = func(f engine.Failure, done func(error)) {
+			write(f, func(err error) {
+				d.of[f.Record].Kind, d.of[f.Record].Copy = Delayed, d.copied
+				done(err)
+			})
+		}
+	}
 }
 
 // work has it noted when the records of a call are done, where that is for the handler to say.

@@ -71,7 +71,8 @@ func TestDeliverTellsEveryOutcome(t *testing.T) {
 	}
 	tries := sluice.Retry{MaxAttempts: 3}
 	dead := sluice.Policy{Ordering: sluice.Unordered, Retry: tries, OnFailure: sluice.DeadLetter{Topic: "dlt"}}
-	dropped, halted := dead, dead
+	dropped, halted, later := dead, dead, dead
+	later.RetryTopics = []time.Duration{time.Minute, time.Hour}
 	dropped.OnFailure, halted.OnFailure = sluice.Drop{}, sluice.Halt{}
 	type outcome struct {
 		kind     sluicetest.Kind
@@ -92,6 +93,8 @@ func TestDeliverTellsEveryOutcome(t *testing.T) {
 		{"panic", dead, outcome{sluicetest.DeadLettered, 1, 0}},
 		{"fails", sluice.Policy{}, outcome{sluicetest.Retried, 10, 10}},
 		{"fails", dead, outcome{sluicetest.DeadLettered, 3, 2}},
+		{"fails", later, outcome{sluicetest.Delayed, 3, 3}},
+		{"poison", later, outcome{sluicetest.DeadLettered, 1, 0}},
 		{"fails twice", dead, outcome{sluicetest.Finished, 3, 2}},
 		{"fails twice", sluice.Policy{}, outcome{sluicetest.Finished, 3, 2}},
 		{"later", sluice.Policy{}, outcome{sluicetest.Finished, 2, 1}},

@@ -14,12 +14,14 @@ import (
 // Kind is what became of a record.
 type Kind string
 
-// What becomes of a record. The first four finish it; under the others it is unfinished, and no commit would pass it.
+// What becomes of a record. The first five finish it; under the others it is unfinished, and no commit would pass it.
 const (
 	// Finished: the handler returned nil.
 	Finished Kind = "finished"
 	// Skipped: the handler returned sluice.Skip; Outcome.Err is the reason.
 	Skipped Kind = "skipped"
+	// Delayed: it used up its attempts and goes on to a retry topic; Outcome.Copy is the copy. Deliver does not read retry topics.
+	Delayed Kind = "delayed"
 	// DeadLettered: OnFailure copied it; Outcome.Copy is the copy.
 	DeadLettered Kind = "dead-lettered"
 	// Dropped: OnFailure dropped it.
@@ -46,7 +48,8 @@ type Outcome struct {
 	// Attempts is how often the record was given to the route: its middleware, its decoder and its handler.
 	Attempts int
 
-	// Copy is the dead letter as it would be written, with its topic and headers; nil unless the Kind is DeadLettered.
+	// Copy is the dead letter, or the copy for a retry topic, as it would be written, with its topic and headers; nil unless the Kind is
+	// DeadLettered or Delayed.
 	Copy *kgo.Record
 
 	// Err is the last failure, or the reason of a Skip; nil where the handler succeeded in the end. A panic is a *sluice.PanicError.

@@ -32,7 +32,7 @@ type assignment struct {
 	epoch   uint64
 	member  string // our member id when it was opened: under another, the partition was somebody else's meanwhile
 	route   *Route
-	work    Work // not changed once the assignment is open
+	work    Work // not changed once the assignment is open; how many delays its records have seen is always known
 	carries bool // its commits say what is finished above the frontier
 	state   state
 
@@ -56,6 +56,9 @@ type assignment struct {
 	listed bool // in the route's ready queue
 	runs   []*run
 	parked map[*lane]struct{}
+
+	delayed    fifo[delayed] // of a retry topic: what is not due, in no lane yet
+	delayTimer *time.Timer   // nil: nothing was delayed yet
 
 	readyRecords int // on batch routes: in ready lanes
 	flush        bool
@@ -101,7 +104,7 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 	e.epoch++
 	a := &assignment{
 		part: p, epoch: e.epoch, member: e.member, route: route, carries: e.carries(route),
-		work:      Work{Topic: p.topic, Partition: p.partition},
+		work:      Work{Topic: p.topic, Partition: p.partition, Delays: route.RetryTopics[p.topic]},
 		committed: -1, logEnd: -1, logStart: -1,
 		keyed:  make(map[string]*lane),
 		parked: make(map[*lane]struct{}),
@@ -204,6 +207,10 @@ func (e *Engine) quiet(a *assignment, s state) {
 	}
 	clear(a.parked)
 	clear(a.keyed)
+	if a.delayTimer != nil {
+		a.delayTimer.Stop()
+	}
+	a.delayed = fifo[delayed]{}
 	a.main, a.ready, a.awaiting, a.readyRecords = nil, readyLanes{}, nil, 0
 	if a.batchTimer != nil {
 		a.batchTimer.Stop()

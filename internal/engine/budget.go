@@ -58,9 +58,10 @@ func (e *Engine) scarce() bool { return e.heldBytes > e.cfg.MaxBytes/freePart }
 // share is what one partition may come to hold, however much the others do.
 func (e *Engine) share() int64 { return e.cfg.MaxBytes / sharePart / int64(max(1, len(e.parts))) }
 
-// restrain pauses a partition that holds its share. Its batch waits for no more records, as none come.
+// restrain pauses a partition that holds its share. Its batch waits for no more records, as none come. What waits for its delay keeps
+// to the share in any case, so that it never makes memory scarce for the others.
 func (e *Engine) restrain(a *assignment) {
-	if a.paused || !e.scarce() || a.heldBytes <= e.share()/2 {
+	if a.paused || !e.scarce() && a.delayed.len() == 0 || a.heldBytes <= e.share()/2 {
 		return
 	}
 	a.paused = true

@@ -28,6 +28,7 @@ type Config struct {
 	HaltOnLoss      bool
 	Logger          *slog.Logger
 	MaxBytes        int64    // at least SmallestBudget
+	NeverContain    string   // what the names of topics have that no pattern matches either; empty: none
 	NeverMatch      []string // topics that no pattern matches
 	Observer        Observer
 	ReadUncommitted bool
@@ -161,6 +162,9 @@ func New(cfg Config) (*Engine, error) {
 	e.labels = e.base
 	for _, r := range cfg.Routes {
 		for _, t := range r.Topics {
+			e.routes[t] = r
+		}
+		for t := range r.RetryTopics {
 			e.routes[t] = r
 		}
 	}

@@ -39,6 +39,7 @@ type trouble struct {
 	settled     bool      // on fenced routes: done with, its batch only has to step over it
 	tried       *outage   // the last one that it failed in
 	condemned   bool      // used up its attempts, while others succeed: not called again
+	delayed     bool      // its copy goes to a retry topic
 }
 
 // laneRef names a lane across assignments.

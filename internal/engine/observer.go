@@ -133,11 +133,11 @@ type (
 
 // Stats is sluice.Stats.
 type Stats struct {
-	Polled, Finished, Restored, Failed, DeadLettered, Dropped, Skipped int64
-	Commits, CommitsFailed, Rebalances, DataLosses, Reclaims           int64
-	CommitTime                                                         time.Duration
-	Outages                                                            int64
-	BufferedBytes, Buffered                                            int64
+	Polled, Finished, Restored, Failed, Delayed, DeadLettered, Dropped, Skipped int64
+	Commits, CommitsFailed, Rebalances, DataLosses, Reclaims                    int64
+	CommitTime                                                                  time.Duration
+	Outages                                                                     int64
+	BufferedBytes, Buffered                                                     int64
 }
 
 // Stats returns the counters as they stand.

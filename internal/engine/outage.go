@@ -38,8 +38,8 @@ func (r *Route) mayStart() bool {
 }
 
 // exhausted tells whether a record has used up its attempts, in an outage or not, with the failures that it has not been told of.
-func (it item) exhausted(rt *Route, more int) bool {
-	return it.trouble != nil && it.trouble.failed+more >= rt.MaxAttempts
+func (it item) exhausted(a *assignment, more int) bool {
+	return it.trouble != nil && it.trouble.failed+more >= a.maxAttempts()
 }
 
 // hold stops a route.
@@ -65,7 +65,7 @@ func (o *outage) failedIn(r *run, it *item, together bool) {
 	if r.probe {
 		o.err, o.failures = t.err, true
 	}
-	if !o.told && !together && it.exhausted(rt, 0) {
+	if !o.told && !together && it.exhausted(r.a, 0) {
 		t.alone = rt.HandleBatch != nil
 		o.suspects = append(o.suspects, t)
 	}
@@ -137,7 +137,7 @@ func (r *Route) beginProbe(by *run, l *lane) int {
 			by.known++
 		}
 	}
-	by.walk = o.failures && (by.known > 0 || waiting[0].exhausted(r, 0))
+	by.walk = o.failures && (by.known > 0 || waiting[0].exhausted(l.a, 0))
 	if by.walk {
 		return by.known + r.Breaker
 	}

@@ -23,7 +23,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return e.settled(a, it)
 	}
 	if out.Kind == condemned {
-		it.trouble.attempts = max(it.trouble.attempts, rt.MaxAttempts)
+		it.trouble.attempts, it.trouble.class = max(it.trouble.attempts, a.maxAttempts()), usedUp
 		return e.fail(r, l, it, it.trouble.err)
 	}
 	t := it.trouble
@@ -64,7 +64,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return true
 	}
 	t.attempts++
-	if out.Kind == Failed && (rt.MaxAttempts == 0 || t.attempts < rt.MaxAttempts) && !t.condemned {
+	if out.Kind == Failed && (rt.MaxAttempts == 0 || t.attempts < a.maxAttempts()) && !t.condemned {
 		wait := out.After
 		if wait < 0 {
 			wait = rt.Backoff(t.attempts)
@@ -74,16 +74,16 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return true
 	}
 	if t.condemned {
-		t.attempts = max(t.attempts, rt.MaxAttempts)
+		t.attempts = max(t.attempts, a.maxAttempts())
 	}
 	if out.Kind == Failed {
-		t.class = "attempts"
+		t.class = usedUp
 	}
 	if together {
 		t.alone, t.due = true, time.Time{}
 		return true
 	}
-	e.tellFailed(e.cfg.Observer.Failed, it, 0)
+	e.tellFailed(e.cfg.Observer.Failed, it, a.nextDelay(t))
 	if out.Kind == Failed && rt.breaks() && !t.condemned && !r.proved && rt.worked <= rt.failing {
 		e.suspect(rt, t)
 		return true
@@ -94,6 +94,11 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 // fail is what becomes of a record that cannot be handled; true keeps it in its lane.
 func (e *Engine) fail(r *run, l *lane, it *item, err error) bool {
 	a, t := r.a, it.trouble
+	if a.nextDelay(t) > 0 {
+		t.delayed = true
+		e.copyOut(a, l, *it)
+		return false
+	}
 	switch rt := a.route; rt.OnFailure {
 	case Drop:
 		e.stats.Dropped++
@@ -105,7 +110,7 @@ func (e *Engine) fail(r *run, l *lane, it *item, err error) bool {
 		r.end = func() { e.halt(a, offset, err) }
 		return true
 	case DeadLetter:
-		e.deadLetter(a, l, *it)
+		e.copyOut(a, l, *it)
 		return rt.fenced()
 	default:
 		t.due = t.last.Add(rt.MaxBackoff)
@@ -129,47 +134,58 @@ func (e *Engine) settled(a *assignment, it *item) bool {
 	return true
 }
 
-// deadLetter writes a record's copy, again and again until it is acknowledged or the assignment ends. Only then is the
-// record finished. Its lane goes on meanwhile, save on fenced routes, where the batch that steps over it waits.
-func (e *Engine) deadLetter(a *assignment, l *lane, it item) {
+// copyOut writes a record's copy, to the dead letters or a retry topic, again and again until it is acknowledged or the assignment
+// ends. Only then is the record finished. Its lane goes on meanwhile, save on fenced routes, where the batch that steps over it waits.
+func (e *Engine) copyOut(a *assignment, l *lane, it item) {
 	if a.route.fenced() {
 		l.dying++
 	} else {
 		a.settling++
 		a.settlingBytes += size(it.record)
 	}
-	e.writeDeadLetter(a, l, it, 1)
+	e.writeCopy(a, l, it, 1)
 }
 
-func (e *Engine) writeDeadLetter(a *assignment, l *lane, it item, attempt int) {
+func (e *Engine) writeCopy(a *assignment, l *lane, it item, attempt int) {
 	t := it.trouble
-	f := Failure{Record: it.record, Attempts: t.attempts, First: t.first, Last: t.last, Err: t.err, Class: t.class}
+	f := Failure{
+		Record: it.record, TopicID: a.work.TopicID, Attempts: t.attempts, Delays: a.work.Delays,
+		First: t.first, Last: t.last, Err: t.err, Class: t.class,
+	}
+	write := a.route.DeadLetter
+	if t.delayed {
+		write = a.route.Retry
+	}
 	e.live++
 	a.writing++
 	e.tell(func() {
-		a.route.DeadLetter(f, func(err error) {
+		write(f, func(err error) {
 			e.mu.Lock()
 			defer e.unlock()
 			e.live--
 			a.writing--
 			e.cond.Broadcast()
-			e.deadLettered(a, l, it, attempt, err)
+			e.copied(a, l, it, attempt, err)
 		})
 	})
 }
 
-func (e *Engine) deadLettered(a *assignment, l *lane, it item, attempt int, err error) {
+func (e *Engine) copied(a *assignment, l *lane, it item, attempt int, err error) {
 	fenced := a.route.fenced()
 	if err != nil && a.starts() {
+		what := "dead letter"
+		if it.trouble.delayed {
+			what = "copy for a retry topic"
+		}
 		a.failed(err.Error())
-		a.trouble(it.record.Offset, "a dead letter could not be written: "+err.Error())
-		e.log.Error("dead letter not written; its record stays unfinished, and it is tried again", "topic", a.topic,
+		a.trouble(it.record.Offset, "a "+what+" could not be written: "+err.Error())
+		e.log.Error(what+" not written; its record stays unfinished, and it is tried again", "topic", a.topic,
 			"partition", a.partition, "offset", it.record.Offset, "err", err)
 		time.AfterFunc(a.route.Backoff(attempt), func() {
 			e.mu.Lock()
 			defer e.unlock()
 			if a.starts() {
-				e.writeDeadLetter(a, l, it, attempt+1)
+				e.writeCopy(a, l, it, attempt+1)
 			} else {
 				e.unsettle(a, it)
 			}
@@ -183,8 +199,12 @@ func (e *Engine) deadLettered(a *assignment, l *lane, it item, attempt int, err 
 		e.unsettle(a, it)
 		return
 	}
-	e.stats.DeadLettered++
-	e.tellFailed(e.cfg.Observer.DeadLettered, &it, 0)
+	if it.trouble.delayed {
+		e.stats.Delayed++
+	} else {
+		e.stats.DeadLettered++
+		e.tellFailed(e.cfg.Observer.DeadLettered, &it, 0)
+	}
 	if fenced {
 		e.settled(a, &it)
 		if l.dying--; l.dying == 0 && a.starts() {
@@ -198,7 +218,7 @@ func (e *Engine) deadLettered(a *assignment, l *lane, it item, attempt int, err 
 	e.account(a, 0)
 }
 
-// unsettle gives a dead letter up: the record stays unfinished.
+// unsettle gives a copy up: the record stays unfinished.
 func (e *Engine) unsettle(a *assignment, it item) {
 	if !a.works() || a.route.fenced() {
 		return

@@ -94,6 +94,11 @@ func (e *Engine) ownBelow(a *assignment, next int64) {
 	if a.main != nil {
 		e.ownIn(a.main, a.owned, next)
 	}
+	for i, d := range a.delayed.peek() {
+		if d.record.Offset >= a.owned && d.record.Offset < next {
+			a.delayed.peek()[i].record = e.own(d.record)
+		}
+	}
 	for _, l := range a.keyed {
 		e.ownIn(l, a.owned, next)
 	}

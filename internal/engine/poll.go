@@ -123,6 +123,7 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 			return
 		}
 	}
+	now := time.Now()
 	passed := false // some that nobody has to handle
 	var bytes int64
 	n, kept := 0, 0
@@ -149,11 +150,18 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 			continue
 		}
 		n++
+		if a.work.Delays > 0 {
+			a.delay(r, now)
+			continue
+		}
 		e.enqueue(a, item{record: r})
 	}
 	e.stats.Polled += int64(n)
-	frontier, _ := a.frontier()
-	a.ages.add(a.tracker.Next(), frontier, time.Now())
+	if a.work.Delays > 0 {
+		e.release(a)
+	} else {
+		a.aged(a.tracker.Next(), now)
+	}
 	full := e.full()
 	e.hold(a, bytes, kept)
 	if !full && e.full() {

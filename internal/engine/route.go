@@ -59,6 +59,13 @@ type Route struct {
 	// acknowledged.
 	DeadLetter func(f Failure, done func(error))
 
+	// Delays are those of the route's retry topics, in the order in which a record passes through them; none: what has used up its
+	// attempts goes to OnFailure. RetryTopics are the topics by name, with the number of delays that their records have seen when
+	// they are handled there, from 1. Retry writes a failed record's copy to the next one, as DeadLetter does.
+	Delays      []time.Duration
+	RetryTopics map[string]int
+	Retry       func(f Failure, done func(error))
+
 	// Claim is set on routes whose sink keeps the offsets. The ordering is ByPartition then.
 	Claim func(ctx context.Context, r ClaimRequest) (Claim, error)
 
@@ -96,6 +103,7 @@ type Work struct {
 	Begin     int64    // where the assignment began
 	Token     any      // of the claim
 	Stream    Streamer // of a route that streams; nil on others
+	Delays    int      // that its records have seen: see Route.RetryTopics
 
 	// Finish finishes a record of a route that commits manually; nil on others.
 	Finish func(*kgo.Record)
@@ -111,6 +119,9 @@ type Batch struct {
 	Attempts  []int // one a record, from 1
 	Next      int64
 	NextEpoch int32
+
+	// Works are what is to be known of each record, where that is not Work: HandleBatch's own.
+	Works []*Work
 
 	// Waiting are the records that come next, up to MaxSize, where the ordering is ByPartition.
 	Waiting []*kgo.Record
@@ -148,7 +159,9 @@ type BatchOutcome struct {
 // Failure is a record on its way to OnFailure.
 type Failure struct {
 	Record      *kgo.Record
+	TopicID     [16]byte
 	Attempts    int
+	Delays      int // that it has seen: see Route.RetryTopics
 	First, Last time.Time
 	Err         error
 	Class       string

@@ -93,7 +93,7 @@ func (e *Engine) lookAt(a *assignment, now time.Time) PartitionSnapshot {
 	p := PartitionSnapshot{
 		Topic: a.topic, Partition: a.partition, Epoch: a.epoch, State: a.state.String(),
 		Committed: a.committed, Position: -1, LogEnd: a.logEnd,
-		Running: len(a.handed), Parked: len(a.parked), Paused: e.pausedFor(a),
+		Running: len(a.handed), Parked: len(a.parked) + a.delayed.len(), Paused: e.pausedFor(a),
 		LastError: a.lastError, LastErrorAt: a.lastErrorAt,
 	}
 	p.Frontier, _ = a.frontier()

@@ -56,7 +56,7 @@ func (e *Engine) excused(a *assignment, now time.Time) bool {
 		return true
 	case len(a.runs) > 0: // a handler that does not end is told as that
 		return true
-	case len(a.parked) > 0, a.writing > 0, a.settling > 0: // a retry, or a dead letter
+	case len(a.parked) > 0, a.delayed.len() > 0, a.writing > 0, a.settling > 0: // a retry, or a copy
 		return true
 	case len(a.awaiting) > 0: // a commit: see commitTrouble
 		return true

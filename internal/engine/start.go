@@ -201,8 +201,8 @@ func (e *Engine) topicIDs(ctx context.Context, topics []string) (map[string][16]
 	return ids, err
 }
 
-// logBounds looks up where partitions begin, once for all partitions of a round: as it is configured, and newcomers at their
-// first record.
+// logBounds looks up where partitions begin, once for all partitions of a round: as it is configured, and newcomers and retry topics
+// at their first record: what is copied there is finished where it came from.
 type logBounds struct {
 	e        *Engine
 	topics   []string
@@ -222,7 +222,7 @@ func (b *logBounds) start(ctx context.Context, p part) (int64, error) {
 	}
 	defer release(b.asking)
 	listed, list := &b.listed, b.e.listStarts
-	if b.e.newcomer(p) {
+	if b.e.newcomer(p) || b.e.RouteOf(p.topic).delaysOf(p.topic) > 0 {
 		listed = &b.earliest
 		list = func(ctx context.Context, topics []string) (kadm.ListedOffsets, error) {
 			return b.e.admin.ListStartOffsets(ctx, topics...)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,9 +16,11 @@ const internalPrefix = "__"
 // exclusion the client resolves them itself, also under KIP-848: the broker would match topics of Kafka's own.
 func (e *Engine) subscription() []kgo.Opt {
 	var topics []string
-	patterns := false
+	patterns, retries := false, false
 	for _, r := range e.cfg.Routes {
+		retries = retries || len(r.RetryTopics) > 0
 		topics = append(topics, r.Topics...)
+		topics = slices.AppendSeq(topics, maps.Keys(r.RetryTopics))
 		patterns = patterns || r.Pattern != nil
 	}
 	if !patterns {
@@ -28,6 +31,9 @@ func (e *Engine) subscription() []kgo.Opt {
 		if !slices.Contains(topics, t) {
 			exclude = append(exclude, whole(regexp.QuoteMeta(t)))
 		}
+	}
+	if s := e.cfg.NeverContain; s != "" && !retries { // an exclusion knows no exceptions: what is left over is not begun (see RouteOf)
+		exclude = append(exclude, whole(".*"+regexp.QuoteMeta(s)+".*"))
 	}
 	for i, t := range topics {
 		topics[i] = whole(regexp.QuoteMeta(t))
@@ -48,6 +54,9 @@ func (e *Engine) RouteOf(topic string) *Route {
 		return r
 	}
 	if strings.HasPrefix(topic, internalPrefix) || slices.Contains(e.cfg.NeverMatch, topic) {
+		return nil
+	}
+	if s := e.cfg.NeverContain; s != "" && strings.Contains(topic, s) {
 		return nil
 	}
 	for _, r := range e.cfg.Routes {

@@ -66,14 +66,14 @@ func (e *Engine) walk(rt *Route, r *run, outs []Outcome) {
 		r.walked.Store(int32(i))
 		if i < r.known || it.condemned() {
 			outs[i] = Outcome{Kind: condemned, Err: it.trouble.err}
-			if !it.exhausted(rt, 0) {
+			if !it.exhausted(r.a, 0) {
 				return
 			}
 			continue
 		}
 		outs[i] = Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}
 		outs[i] = e.handleAlone(rt, r, it)
-		if k := outs[i].Kind; k != Poison && k != Skipped && (k != Failed || !it.exhausted(rt, 1)) {
+		if k := outs[i].Kind; k != Poison && k != Skipped && (k != Failed || !it.exhausted(r.a, 1)) {
 			return
 		}
 	}

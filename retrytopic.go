@@ -1,0 +1,236 @@
+package sluice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	retryField      = "Policy.RetryTopics"
+	leastRetryDelay = time.Second
+	longestTopic    = 249
+	toCreate        = "CREATE"
+)
+
+// retryTopic is a topic that failed records of another one wait in.
+type retryTopic struct {
+	name, source string
+	delay        time.Duration
+	delays       int // that its records have seen when they are handled there, from 1
+}
+
+// retryTopicName is <topic>.<group>.retry.<delay>.
+func retryTopicName(topic, group string, delay time.Duration) string {
+	return topic + retryTopicMark(group) + shortDuration(delay)
+}
+
+// retryTopicMark is what the names of all retry topics of a group have, and no other topic should.
+func retryTopicMark(group string) string { return "." + group + ".retry." }
+
+// retryTopicsOf are the retry topics of a route.
+func (a *App) retryTopicsOf(r addedRoute) (topics []retryTopic) {
+	for i, delay := range r.policy.RetryTopics {
+		for _, t := range r.topics {
+			topics = append(topics, retryTopic{retryTopicName(t, a.cfg.Group, delay), t, delay, i + 1})
+		}
+	}
+	return topics
+}
+
+// retryTopics are those of all routes.
+func (a *App) retryTopics() (topics []retryTopic) {
+	for _, r := range a.routes {
+		topics = append(topics, a.retryTopicsOf(r)...)
+	}
+	return topics
+}
+
+// checkRetryTopics judges a policy's retry topics by themselves.
+func (p Policy) checkRetryTopics(bad *mistakes) {
+	if len(p.RetryTopics) == 0 {
+		return
+	}
+	for i, d := range p.RetryTopics {
+		at := fmt.Sprintf("%s[%d]", retryField, i)
+		if d < leastRetryDelay {
+			bad.add(at, d.String(), fmt.Sprintf(
+				"a delay is at least %v; shorter ones are for Retry.Backoff, which waits in place", leastRetryDelay))
+		} else if slices.Contains(p.RetryTopics[:i], d) {
+			bad.add(at, d.String(), "is there twice; topics are named by their delays: give each another one")
+		}
+	}
+	if p.Retry.MaxAttempts == 0 {
+		bad.add(retryField, fmt.Sprint(p.RetryTopics), "Retry.MaxAttempts is 0, so no record ever uses up its attempts and goes there; "+
+			"say how many there are, and with OnFailure what becomes of a record after the last retry topic", "Policy.Retry.MaxAttempts")
+	}
+	if p.Commit.before || p.Commit.manual {
+		bad.add(retryField, fmt.Sprint(p.RetryTopics), "cannot be had with BeforeHandle, which commits a record before it may have to go "+
+			"there, nor with Manual; use Every, EveryN or EachRecord", "Policy.Commit")
+	}
+}
+
+// checkRetryTopicNames judges the names that a route's retry topics come to.
+func checkRetryTopicNames(bad *mistakes, group string, topics []string, pattern string, p Policy) {
+	if len(p.RetryTopics) == 0 {
+		return
+	}
+	if pattern != "" {
+		bad.add(retryField, pattern, "cannot be had with a Pattern, as they are made at start, for topics that are known then; name the "+
+			"topics in Topics", "Pattern")
+	}
+	if !topicCharacters.MatchString(group) {
+		bad.add(retryField, group, "the group is part of a retry topic's name, and has characters that no topic may have; accepted are "+
+			"a-z, A-Z, 0-9, '.', '_' and '-'", "Group")
+		return
+	}
+	for _, t := range topics {
+		for _, d := range p.RetryTopics {
+			if name := retryTopicName(t, group, d); len(name) > longestTopic {
+				bad.add(retryField, name, fmt.Sprintf(
+					"the name is %d characters long, and a topic's has at most %d; shorten the group's name", len(name), longestTopic))
+			}
+		}
+	}
+}
+
+var topicCharacters = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
+
+// retryTopicsBeside refuses retry topics that something else reads or writes.
+func (a *App) retryTopicsBeside(routes []addedRoute) (errs []error) {
+	others := make(map[string]string) // what other topics are for
+	for _, r := range routes {
+		for _, t := range r.topics {
+			others[t] = "the topics of a route"
+		}
+		if d, ok := r.policy.OnFailure.(DeadLetter); ok {
+			others[d.Topic] = "the topics of dead letters"
+		}
+	}
+	for _, r := range routes {
+		for _, t := range a.retryTopicsOf(r) {
+			if what := others[t.name]; what != "" {
+				errs = append(errs, &ConfigError{Field: retryField, Value: t.name, Problem: fmt.Sprintf(
+					"is among %s as well; the group reads it by itself, and nobody else may write there: leave it out there", what)})
+			}
+		}
+	}
+	return errs
+}
+
+// checkRetryTopics judges the retry topics that there are.
+func (a *App) checkRetryTopics(ctx context.Context, cl *kgo.Client) error {
+	_, _, err := a.lookAtRetryTopics(ctx, cl)
+	return err
+}
+
+// lookAtRetryTopics returns how many partitions the retry topics have or need, those that there are not by that number, and what is
+// wrong with the others.
+func (a *App) lookAtRetryTopics(
+	ctx context.Context, cl *kgo.Client,
+) (partitions map[string]int32, missing map[int32][]string, err error) {
+	retries := a.retryTopics()
+	if len(retries) == 0 {
+		return nil, nil, nil
+	}
+	var names []string
+	for _, t := range retries {
+		names = append(names, t.name, t.source)
+	}
+	found, err := describeTopics(ctx, cl, names)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the retry topics: %w", err)
+	}
+	partitions, missing = make(map[string]int32), make(map[int32][]string)
+	var errs []error
+	for _, t := range retries {
+		topic, source := found[t.name], int32(len(found[t.source].Partitions))
+		if source == 0 {
+			continue // checkTopics tells
+		}
+		partitions[t.name] = source
+		switch err := kerr.ErrorForCode(topic.ErrorCode); {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			missing[source] = append(missing[source], t.name)
+		case err != nil, len(topic.Partitions) == int(source):
+			errs = append(errs, judgeTopic("retry topic", t.name, toRead, kmsg.ACLOperationRead, topic),
+				judgeTopic("retry topic", t.name, toWrite, kmsg.ACLOperationWrite, topic))
+		default:
+			errs = append(errs, otherPartitions(t, len(topic.Partitions), int(source)))
+		}
+	}
+	return partitions, missing, errors.Join(errs...)
+}
+
+// otherPartitions says what to do about a retry topic that has another number of partitions than its source.
+func otherPartitions(t retryTopic, has, want int) *ConfigError {
+	remedy := "delete it when nothing in it is needed any more, and start again, which makes it anew"
+	if has < want {
+		remedy = fmt.Sprintf("give it as many: kafka-topics --bootstrap-server HOST:PORT --alter --topic %s --partitions %d", t.name, want)
+	}
+	return &ConfigError{Field: retryField, Value: t.name, Problem: fmt.Sprintf(
+		"the topic exists with %d partitions, and its source %s has %d; a record keeps its partition's number there, so they are as "+
+			"many: %s", has, t.source, want, remedy)}
+}
+
+// makeRetryTopics creates the retry topics that there are not, and waits until the brokers know them.
+func (a *App) makeRetryTopics(ctx context.Context) error {
+	if len(a.retryTopics()) == 0 {
+		return nil
+	}
+	cl, err := kgo.NewClient(a.cfg.clientOptions()...)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	for {
+		partitions, missing, err := a.lookAtRetryTopics(ctx, cl)
+		if err != nil || len(missing) == 0 {
+			a.retryPartitions = partitions
+			return err
+		}
+		for partitions, names := range missing {
+			if err := createRetryTopics(ctx, cl, partitions, names); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the retry topics %v were created, and the brokers do not know them yet: %w", missing, ctx.Err())
+		case <-time.After(topicWait):
+		}
+	}
+}
+
+// createRetryTopics creates topics with as many replicas as the brokers have by default. Somebody else may have been faster.
+func createRetryTopics(ctx context.Context, cl *kgo.Client, partitions int32, names []string) error {
+	// Of copies with the same key each counts.
+	configs := map[string]*string{"cleanup.policy": new("delete")}
+	created, err := kadm.NewClient(cl).CreateTopics(ctx, partitions, -1, configs, names...)
+	if err != nil {
+		return fmt.Errorf("create the retry topics %v: %w", names, err)
+	}
+	var errs []error
+	for _, t := range created.Sorted() {
+		if t.Err == nil || errors.Is(t.Err, kerr.TopicAlreadyExists) {
+			continue
+		}
+		err := Explain(t.Err, toCreate, t.Topic)
+		if t.ErrMessage != "" {
+			err = fmt.Errorf("%w (%s)", err, t.ErrMessage)
+		}
+		errs = append(errs, fmt.Errorf("create the retry topic %q: %w; or create it by hand, with %d partitions and cleanup.policy=delete",
+			t.Topic, err, partitions))
+	}
+	return errors.Join(errs...)
+}
