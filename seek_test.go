@@ -3,10 +3,15 @@ package sluice_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/internal/bubble"
@@ -182,6 +187,49 @@ func TestASeekToATime(t *testing.T) {
 		}
 		m.leave(t)
 	})
+}
+
+// The client looks up a commit's leader epoch before it begins a partition, and forgets what it is told meanwhile.
+func TestASeekWhileTheClientLooksUpTheStart(t *testing.T) {
+	for name, to := range map[string]int{"back": 10, "forward": 45} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 30, 0)
+				var l ledger
+				m := join(t, configFor(t, c, nil), ledgerRoute(&l, sluice.Policy{}))
+				c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 30 })
+				m.leave(t)
+				c.Produce("orders", 0, 30, 30, 0)
+				looksUp := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetForLeaderEpoch}, Err: kerr.NotLeaderForPartition, Count: -1})
+				var lost told
+				cfg := configFor(t, c, nil)
+				cfg.Events = lost.events()
+				m = join(t, cfg, ledgerRoute(&l, sluice.Policy{}))
+				c.Until("the partition", func() bool { return len(m.app.Snapshot().Partitions) == 1 && looksUp.Hits() > 0 })
+				if err := m.app.Seek(t.Context(), "orders", 0, int64(to)); err != nil {
+					t.Fatal(err)
+				}
+				looksUp.Remove()
+				c.Until("all", func() bool { return c.Committed("g", "orders", 0) == 60 })
+				for o := range 60 {
+					want := 0
+					if o < 30 {
+						want++
+					}
+					if o >= to {
+						want++
+					}
+					if n := l.times(fmt.Sprintf("orders[0]@%d", o)); n != want {
+						t.Errorf("offset %d was handled %d times, want %d", o, n, want)
+					}
+				}
+				if n := len(of[sluice.DataLostInfo](&lost, "DataLost")); n > 0 {
+					t.Errorf("%d losses, and nothing is lost", n)
+				}
+				m.leave(t)
+			})
+		})
+	}
 }
 
 func TestASeekThatCannotBeSaysWhy(t *testing.T) {

@@ -77,6 +77,7 @@ type assignment struct {
 	streamer      string           // and its badge
 	opened        func()           // called once, when it is open; may be nil
 	seeking       bool             // its position is not in the log: takes nothing until a place to go on is found
+	unproven      bool             // the client may not be where it was moved to: see arrived
 	perRecord     time.Duration    // of the last run
 
 	granted int64 // CommitFirst: records below it may be handled, as they are committed

@@ -156,8 +156,27 @@ func (e *Engine) follow(a *assignment, pos position) *assignment {
 	n := e.newAssignment(a.part, a.route)
 	pos.committed, pos.metadata = a.committed, a.metadata
 	n.start(pos)
+	n.unproven = a.tracker.Next() == a.begin
 	n.unsure = a.unsure || a.metadata != "" && pos.ahead.Empty()
 	return n
+}
+
+// arrived tells whether the client is where it was moved to. It forgets what SetOffsets says while it looks up where a partition
+// begins, which it may do until the first records come, and goes there nevertheless (kgo 1.22.2). Then it is told once more, and
+// what it brought is dropped; if that lies behind a gap in the log, it comes again.
+func (e *Engine) arrived(a *assignment, first int64) bool {
+	if !a.unproven {
+		return true
+	}
+	a.unproven = false
+	next := a.tracker.Next()
+	if first == next {
+		return true
+	}
+	e.tell(func() { // on the poll loop, before it polls again
+		e.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{a.topic: {a.partition: {Epoch: -1, Offset: next}}})
+	})
+	return false
 }
 
 // outOfRange finds out what became of a position that the log does not have.

@@ -111,6 +111,9 @@ func (e *Engine) handOver(fetches kgo.Fetches) {
 }
 
 func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
+	if !e.arrived(a, records[0].Offset) {
+		return
+	}
 	if first := records[0]; first.Offset < a.tracker.Next() {
 		// The client went back by itself: a log that was cut off. What was taken before is of another log.
 		if a = e.wentBack(a, first); a == nil {
