@@ -40,6 +40,7 @@ func (p *process) config() (sluice.Config, error) {
 	cfg.DrainTimeout, cfg.CommitTimeout = s.drain, s.commitTimeout
 	cfg.Events = sluice.Events{
 		Assigned: p.assigned, Released: p.released, DrainOverran: p.overran, CommitFailed: p.commitFailed, Committed: p.committed,
+		Dropped: p.dropped, HandlerOverran: p.handlerOverran,
 	}
 	if p.w.trace.live != nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(p.w.trace, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: noTime})).With("p", p.name)
@@ -58,9 +59,8 @@ func (p *process) config() (sluice.Config, error) {
 func (p *process) route(app *sluice.App) error {
 	s := p.w.scenario
 	policy := sluice.Policy{
-		Ordering: s.ordering, Workers: s.workers, Commit: s.commit.policy, OnFailure: s.failure,
-		// No breaker: the oracle knows what becomes of a record by its own calls, and not by those of others.
-		Retry: sluice.Retry{MaxAttempts: s.attempts, Backoff: s.backoff, MaxBackoff: 4 * time.Second, Breaker: -1},
+		Ordering: s.ordering, Workers: s.workers, Commit: s.commit.policy, OnFailure: s.failure, Timeout: s.timeout,
+		Retry: sluice.Retry{MaxAttempts: s.attempts, Backoff: s.backoff, MaxBackoff: 4 * time.Second, Breaker: s.breaker},
 	}
 	if s.batch > 0 {
 		return sluice.AddBatch(app, sluice.BatchRoute[*record]{
@@ -112,7 +112,7 @@ func (p *process) decode(rec *kgo.Record) (*record, error) {
 	r := w.ledger.records[id]
 	w.ledger.place(r, rec.Offset)
 	if r.kind == undecodable {
-		p.give(r, p.tenures[r.partition])
+		p.give(r, p.tenures[r.partition], true)
 		return nil, errors.New("no such thing")
 	}
 	return r, nil

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/sluice-go/sluice"
@@ -16,6 +17,7 @@ type call struct {
 	messages []sluice.Message[*record]
 	began    time.Time
 	returned bool
+	named    bool // as one that overran
 }
 
 // enter takes in the start of a call. An error ends it: the process is gone, or a rule is broken.
@@ -31,7 +33,7 @@ func (c *call) enter() error {
 		return errGone
 	}
 	c.t = p.tenures[c.messages[0].Value.partition]
-	if c.t.cause == nil {
+	if c.t.cause == nil && w.scenario.timeout == 0 { // else it is the call's own
 		c.t.cause = c.ctx
 	}
 	for _, m := range c.messages {
@@ -66,6 +68,12 @@ func (c *call) mayHandle(r *record) bool {
 	if o := lane.before(r, c); o != nil {
 		w.failLockedf("invariant 5: %s handles %v before %v of the same lane, which is not finished", p.name, r, o)
 	}
+	if s := t.seek; s != nil && s.done && r.offset < s.to {
+		w.failLockedf("seek: %s handles %v, and its partition was moved to %d", p.name, r, s.to)
+	}
+	if at, ok := p.paused[r.partition]; ok && time.Now().After(at) && !w.scenario.commit.before { // that drains what it committed first
+		w.failLockedf("pause: %s handles %v, whose partition has been paused for %v", p.name, r, time.Since(at))
+	}
 	if w.scenario.commit.before {
 		if r.last != nil && r.last != t {
 			w.failLockedf("invariant 1: %s handles %v, which %v handled before: at most once", p.name, r, r.last)
@@ -74,12 +82,14 @@ func (c *call) mayHandle(r *record) bool {
 			w.failLockedf("invariant 1: %s handles %v before its commit", p.name, r)
 		}
 	}
-	if len(r.finished) > 0 {
+	if stand := r.stand(); len(stand) > 0 {
 		why := w.ledger.repeated(r, t)
 		if why == "" {
-			w.failLockedf("duplicate: %s handles %v again, which %v finished (it began at %d or later)", p.name, r, r.finished[0].tenure, t.atLeast)
+			w.failLockedf("duplicate: %s handles %v again, which %v finished (it began at %d or later)", p.name, r, stand[0].tenure, t.atLeast)
 		}
 		w.ledger.again[why]++
+	} else if r.undone > 0 {
+		w.ledger.again[sought]++
 	}
 	w.prompt(t, r, lane)
 	return !w.failed
@@ -100,7 +110,8 @@ func (c *call) leave(err error) {
 		delete(p.lanes, name)
 		w.ledger.lanes[name].freed = time.Now()
 	}
-	if p.gone || c.ctx.Err() != nil { // it does not count: it runs again elsewhere
+	c.inTime()
+	if p.gone || c.ended() { // it does not count: it runs again elsewhere
 		return
 	}
 	named, ok := errors.AsType[*sluice.BatchError](err)
@@ -117,11 +128,38 @@ func (c *call) leave(err error) {
 	}
 }
 
+// ended tells whether the call counts no more, as its assignment has ended. Its deadline ends its context as well.
+func (c *call) ended() bool {
+	return c.ctx.Err() != nil && (!c.late() || !c.t.ended.IsZero())
+}
+
+func (c *call) late() bool { return errors.Is(context.Cause(c.ctx), sluice.ErrHandlerTimeout) }
+
+// inTime checks that the call had its time, and no more; who ignores that has to be named.
+func (c *call) inTime() {
+	p, w, limit, took := c.p, c.p.w, c.p.w.scenario.timeout, time.Since(c.began)
+	first := c.messages[0].Value
+	ignores := slices.ContainsFunc(c.messages, func(m sluice.Message[*record]) bool { return m.Value.kind == stubborn })
+	switch {
+	case limit == 0 || p.gone:
+	case c.late() && took < limit:
+		w.failLockedf("invariant 8: the deadline of %v in %s passed after %v, not %v", first, p.name, took, limit)
+	case took > limit && !ignores:
+		w.failLockedf("invariant 8: %v ran for %v in %s, and its deadline is %v", first, took, p.name, limit)
+	case took > limit+overrun && !c.named && p.stopped.IsZero():
+		w.failLockedf("invariant 8: %v ran for %v in %s, its deadline is %v, and nobody was told", first, took, p.name, limit)
+	}
+}
+
+// overrun is when a call that ignores its deadline must have been told of.
+const overrun = 2 * time.Second
+
 // judge takes in the outcome of one record. alone: it is known to be the record's own.
 func (c *call) judge(m sluice.Message[*record], err error, alone bool) {
 	r, w := m.Value, c.p.w
+	out := errors.Is(err, errOut)
 	switch {
-	case errors.Is(err, errOut): // counts no attempt
+	case out && sluice.IsOutcome(err): // counts no attempt
 		return
 	case c.returned && err == nil && w.scenario.commit.manual:
 		r.given = append(r.given, c.t)
@@ -130,14 +168,30 @@ func (c *call) judge(m sluice.Message[*record], err error, alone bool) {
 	case c.returned && (err == nil || alone && r.kind == skips && sluice.IsOutcome(err)):
 		w.ledger.finish(r, c.t)
 		return
+	case out:
+		if r.blamed.IsZero() {
+			r.blamed = time.Now()
+		}
 	case !alone:
 	case !c.returned, r.kind == poison:
-		c.p.give(r, c.t)
+		r.faults++
+		c.p.give(r, c.t, true)
 		return
+	default:
+		r.faults++
 	}
-	r.failures++
-	if alone && w.scenario.attempts > 0 && m.Attempt >= w.scenario.attempts {
-		c.p.give(r, c.t)
+	if !out {
+		r.failures++
+	}
+	c.t.failed[r]++
+	switch most := w.scenario.attempts; {
+	case most == 0:
+	case w.scenario.breaker >= 0: // when is for the engine to say: others have to succeed
+		if c.t.failed[r] >= most {
+			c.p.give(r, c.t, false)
+		}
+	case alone && m.Attempt >= most:
+		c.p.give(r, c.t, true)
 	}
 }
 
@@ -159,13 +213,13 @@ func (c *call) finishLater(m sluice.Message[*record]) {
 	})
 }
 
-// give notes that a record is OnFailure's from now on.
-func (p *process) give(r *record, t *tenure) {
+// give notes that a record is OnFailure's from now on, or may be.
+func (p *process) give(r *record, t *tenure, sure bool) {
 	if t == nil || p.gone {
 		return
 	}
 	r.given = append(r.given, t)
-	if _, ok := p.w.scenario.failure.(sluice.Drop); ok {
+	if p.w.scenario.drops() && sure {
 		p.w.ledger.finish(r, t)
 	}
 }
@@ -179,7 +233,7 @@ func (w *world) prompt(t *tenure, r *record, lane *laneLog) {
 		return
 	}
 	could := r.produced
-	for _, at := range []time.Time{lane.freed, t.process.saturated} {
+	for _, at := range []time.Time{lane.freed, t.process.saturated, t.process.resumed[r.partition]} {
 		if at.After(could) {
 			could = at
 		}

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"context"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,15 +15,24 @@ import (
 type commits struct {
 	covered []int64 // by partition: the highest offset that was committed with every right to
 	stands  []int64 // as the coordinator had it when it was asked last
+	back    []int64 // a seek may take it back to here; else math.MaxInt64
+	backed  []bool  // that seek is over
 	last    kmsg.Request
 	seen    int
 }
 
 func newCommits(partitions int32) *commits {
-	return &commits{covered: make([]int64, partitions), stands: make([]int64, partitions)}
+	c := &commits{
+		covered: make([]int64, partitions), stands: make([]int64, partitions), back: make([]int64, partitions), backed: make([]bool, partitions),
+	}
+	for p := range c.back {
+		c.back[p] = math.MaxInt64
+	}
+	return c
 }
 
-func (c *commits) at(partition int32) int64 { return c.stands[partition] }
+// at is where the group's commit is, or further on.
+func (c *commits) at(partition int32) int64 { return min(c.stands[partition], c.back[partition]) }
 
 // watch has every commit shown to the oracle, before the coordinator looks at it.
 func (w *world) watch() {
@@ -164,7 +175,12 @@ func (w *world) commitOf(p *process, partition int32, offset int64) {
 			w.failLockedf("invariant 3: %s commits %d of partition %d, which it has let go of", p.name, offset, partition)
 		}
 	}
-	if r := w.ledger.unfinished(p, partition, covered, offset); r != nil && !w.scenario.commit.before {
+	if s := p.seekTo(partition, offset); s != nil {
+		s.sent, covered = true, s.to
+		w.commits.back[partition], w.commits.backed[partition] = s.to, false
+		w.ledger.pass(partition, s.to)
+	}
+	if r := w.ledger.unfinished(p, partition, covered, offset, w.scenario.drops()); r != nil && !w.scenario.commit.before {
 		who := "somebody"
 		if p != nil {
 			who = p.name
@@ -187,6 +203,9 @@ func (p *process) endedBefore(partition int32, now time.Time) bool {
 
 // compare looks at what the coordinator has after each commit: no commit goes back.
 func (w *world) compare() {
+	w.mu.Lock()
+	backed := slices.Clone(w.commits.backed)
+	w.mu.Unlock()
 	info := w.GroupInfo(group)
 	if info == nil {
 		return
@@ -197,11 +216,33 @@ func (w *world) compare() {
 		w.clients[m.MemberID] = m.ClientID
 	}
 	for p, c := range info.Commits[topic] {
-		if at := w.commits.stands[p]; c.Offset < at && !w.scenario.commit.before && !w.scenario.truncate {
+		back := w.commits.back[p]
+		if at := w.commits.stands[p]; c.Offset < min(at, back) && !w.scenario.commit.before && !w.scenario.truncate {
 			w.failLockedf("invariant 3: the commit of partition %d goes back from %d to %d", p, at, c.Offset)
+		}
+		if c.Offset < w.commits.stands[p] || backed[p] && w.commits.backed[p] {
+			w.commits.back[p], w.commits.backed[p] = math.MaxInt64, false
 		}
 		w.commits.stands[p] = c.Offset
 	}
+}
+
+// mayGiveUp checks that a record is to blame that is given up: not an outage, and not another record.
+func (w *world) mayGiveUp(r *record, how string) {
+	switch r.kind { //nolint:exhaustive // others can succeed
+	case poison, panics, undecodable:
+		return
+	}
+	// When an outage ends, the first record to succeed shows another one to be bad that failed in it: see Retry.Breaker.
+	if len(r.given) == 0 || r.faults == 0 && !w.outlived(r.blamed) {
+		w.failLockedf("invariant 2: %v is %s after %d calls, and of its failures %d were its own", r, how, r.calls, r.faults)
+	}
+}
+
+// outlived tells whether an outage is over that had begun by then.
+func (w *world) outlived(began time.Time) bool {
+	from, now := began.Sub(w.trace.began), time.Since(w.trace.began)
+	return slices.ContainsFunc(w.scenario.outages, func(o window) bool { return from >= o.from && now >= o.to })
 }
 
 // bury notes the dead letters of a produce request.
@@ -210,6 +251,7 @@ func (w *world) bury(req *kmsg.ProduceRequest) {
 		for _, p := range t.Partitions {
 			for _, found := range idForm.FindAllSubmatch(p.Records, -1) {
 				if r := w.recordOf(string(found[1])); r != nil {
+					w.mayGiveUp(r, "dead-lettered")
 					w.ledger.buried(r)
 				}
 			}

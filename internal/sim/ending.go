@@ -11,8 +11,13 @@ import (
 // settle waits until every record is over, nothing runs, and every partition has somebody.
 func (w *world) settle() bool {
 	from, patience := time.Now(), w.patience()
+	told := from
 	for calm := 0; calm < 4; {
 		why := w.busy()
+		if why != "" && w.scenario.breaker >= 0 && time.Since(told) > others {
+			told = time.Now()
+			w.produce(w.scenario.good())
+		}
 		if calm++; why != "" {
 			calm = 0
 		}
@@ -27,6 +32,17 @@ func (w *world) settle() bool {
 	return true
 }
 
+// others is how often a good record comes after the last fault, where bad ones are known by others that succeed.
+const others = 3 * time.Second
+
+// good is a record a partition that succeeds.
+func (s *scenario) good() (f feed) {
+	for p := range s.most() {
+		f.records = append(f.records, recordPlan{partition: p})
+	}
+	return f
+}
+
 // patience is how long everything may take that is left: if one worker does it all, a rebalance, and two sessions.
 func (w *world) patience() time.Duration {
 	w.mu.Lock()
@@ -35,6 +51,9 @@ func (w *world) patience() time.Duration {
 	for _, r := range w.ledger.records {
 		if !r.over() {
 			d += r.takes*time.Duration(r.times+w.scenario.attempts+1) + time.Duration(r.times)*3*time.Second
+			if w.scenario.breaker >= 0 && w.scenario.attempts > 0 {
+				d += 3 * others
+			}
 		}
 	}
 	return d
@@ -61,6 +80,8 @@ func (w *world) busy() string {
 		return fmt.Sprintf("%d records are not finished, %d handlers run", left, running)
 	case len(owned) < int(w.scenario.most()):
 		return fmt.Sprintf("%d of %d partitions have nobody", int(w.scenario.most())-len(owned), w.scenario.most())
+	case w.seeking > 0:
+		return "a seek is under way"
 	case info == nil || info.State != "Stable":
 		return "the group is not stable"
 	case held > 0:
@@ -173,7 +194,7 @@ func (w *world) committed(demand bool) bool {
 	defer w.mu.Unlock()
 	for p := range w.scenario.most() {
 		end, _ := ends.Lookup(topic, p)
-		at := w.commits.at(p)
+		at := w.commits.stands[p]
 		if at == end.Offset {
 			continue
 		}

@@ -18,6 +18,9 @@ type fault struct {
 	key   kmsg.Key
 	err   *kerr.Error
 	count int // of answers, at most
+
+	partition int32 // of a pause; -1 all
+	by        int64 // of a move: from the group's commit
 }
 
 type what string
@@ -34,11 +37,18 @@ const (
 	coordinators what = "coordinators" // other brokers coordinate
 	grow         what = "grow"         // a partition more
 	truncate     what = "truncate"     // retention passes the commit
+	move         what = "seek"         // a partition is moved by hand
+	pause        what = "pause"        // partitions are paused for a while
 	stall        what = "stall"        // it gets no processor while it has polled records in its hand, and is thrown out of the group
 )
 
 func (f fault) String() string {
-	if f.what == answer {
+	switch f.what { //nolint:exhaustive // the others have nothing of their own
+	case move:
+		return fmt.Sprintf("%s (partition %d, by %+d)", f.what, f.slot, f.by)
+	case pause:
+		return fmt.Sprintf("%s (%d, partition %d, %v)", f.what, f.slot, f.partition, f.lasts)
+	case answer:
 		return fmt.Sprintf("%v: %s to %d requests within %v", f.err.Message, f.key.Name(), f.count, f.lasts)
 	}
 	return fmt.Sprintf("%s (%d, %v)", f.what, f.slot, f.lasts)
@@ -98,7 +108,7 @@ func (s *scenario) schedule(d dice) {
 			f.key, f.err = a.key, pick(d, a.errs...)
 			f.lasts = d.between(time.Second, 8*time.Second)
 			f.count = pick(d, 1, 2, 5, 30) // never without end: some are asked again at once, and that takes no virtual time
-		case drop, restart, scaleIn, leaders, coordinators, grow, truncate:
+		case drop, restart, scaleIn, leaders, coordinators, grow, truncate, move, pause:
 		}
 		s.faults = append(s.faults, f)
 	}
@@ -124,11 +134,14 @@ func (p protocol) without(key kmsg.Key) bool {
 	return false
 }
 
-// calm is when the last fault is over.
+// calm is when the last fault and the last outage are over.
 func (s *scenario) calm() time.Duration {
 	last := time.Duration(0)
 	for _, f := range s.faults {
 		last = max(last, f.at+f.lasts+time.Second)
+	}
+	for _, o := range s.outages {
+		last = max(last, o.to)
 	}
 	return last
 }

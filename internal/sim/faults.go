@@ -42,7 +42,11 @@ func (w *world) do(f fault) {
 		w.grow()
 	case truncate:
 		w.cutOff(int32(f.slot))
-	case crash, zombie, drop, restart, scaleIn, stall:
+	case move:
+		if !w.seek(int32(f.slot), f.by) {
+			return
+		}
+	case crash, zombie, drop, restart, scaleIn, stall, pause:
 		if p == nil {
 			return // it is away already
 		}
@@ -97,7 +101,9 @@ func (w *world) doTo(p *process, f fault) {
 		}
 		w.mu.Unlock()
 		p.stop()
-	case scaleOut, answer, leaders, coordinators, grow, truncate:
+	case pause:
+		p.pause(f.partition, f.lasts)
+	case scaleOut, answer, leaders, coordinators, grow, truncate, move:
 	}
 }
 

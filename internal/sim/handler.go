@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,10 @@ func (p *process) handleBatch(ctx context.Context, b sluice.Batch[*record]) (err
 	failed := make(map[int]error)
 	for i, m := range b.Messages {
 		switch err := p.work(ctx, m); {
-		case errors.Is(err, errOut), ctx.Err() != nil, m.Value.kind == hangs && err != nil:
+		case ctx.Err() != nil:
+			c.returned = true
+			return cmp.Or(err, ctx.Err()) // there are records that it did not come to
+		case errors.Is(err, errOut), m.Value.kind == hangs && err != nil:
 			c.returned = true
 			return err // of the whole batch
 		case err != nil:
@@ -58,6 +62,7 @@ func (p *process) handleBatch(ctx context.Context, b sluice.Batch[*record]) (err
 // work does what the record's plan says.
 func (p *process) work(ctx context.Context, m sluice.Message[*record]) error {
 	r := m.Value
+	began := time.Now()
 	p.w.mu.Lock()
 	first, again := r.calls == 1, r.failures < r.times
 	p.w.mu.Unlock()
@@ -65,12 +70,19 @@ func (p *process) work(ctx context.Context, m sluice.Message[*record]) error {
 	case r.kind == hangs && first:
 		return hang(ctx, r.takes)
 	case r.kind == hangs, r.kind == stubborn && !first:
+	case r.kind != stubborn && p.w.scenario.timeout > 0: // it heeds its deadline, and overruns it once at most
+		if first && !nap(ctx, r.takes) {
+			return ctx.Err()
+		}
 	default:
 		if r.takes > 0 {
 			time.Sleep(r.takes)
 		}
 	}
-	if p.w.out() {
+	if p.w.out(began) {
+		if p.w.scenario.plain {
+			return errOut
+		}
 		return sluice.Outage(errOut)
 	}
 	switch r.kind {
@@ -96,19 +108,30 @@ func (p *process) work(ctx context.Context, m sluice.Message[*record]) error {
 }
 
 func hang(ctx context.Context, most time.Duration) error {
+	if !nap(ctx, most) {
+		return ctx.Err()
+	}
+	return fmt.Errorf("gave up after %v: %w", most, errSim)
+}
+
+// nap sleeps, and reports false when its context ends before.
+func nap(ctx context.Context, d time.Duration) bool {
+	if d == 0 {
+		return true
+	}
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(most):
-		return fmt.Errorf("gave up after %v: %w", most, errSim)
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 
-// out tells whether no handler succeeds now.
-func (w *world) out() bool {
-	at := time.Since(w.trace.began)
+// out tells whether no call that began then succeeds.
+func (w *world) out(began time.Time) bool {
+	from, to := began.Sub(w.trace.began), time.Since(w.trace.began)
 	for _, o := range w.scenario.outages {
-		if at >= o.from && at < o.to {
+		if to >= o.from && from < o.to {
 			return true
 		}
 	}

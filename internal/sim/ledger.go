@@ -15,12 +15,18 @@ type record struct {
 	offset   int64 // -1 until somebody knows it
 	produced time.Time
 	calls    int
-	failures int
+	failures int       // that its kind counts
+	faults   int       // calls whose failure is its own
+	blamed   time.Time // when an outage that was not named failed it first
 	finished []finish
 	last     *tenure   // that handled it last
 	given    []*tenure // that gave it to OnFailure
 	dead     bool      // its dead letter reached the brokers
 	gone     bool      // cut off by retention
+	passed   bool      // by a seek
+	undone   int       // of finished: those before a seek that has them all done again, or may have
+	lapsed   time.Time // when that seek began
+	was      bool      // over before it; until it is known that it holds
 }
 
 // finish is one time that a record was finished.
@@ -34,11 +40,23 @@ func (r *record) String() string {
 }
 
 // over tells whether nothing needs to be done about the record any more.
-func (r *record) over() bool { return len(r.finished) > 0 || r.dead || r.gone }
+func (r *record) over() bool { return len(r.stand()) > 0 || r.dead || r.gone || r.passed || r.was }
+
+// stand is how often it was finished, less what a seek has undone.
+func (r *record) stand() []finish { return r.finished[r.undone:] }
+
+func (r *record) finishedBy(t *tenure) bool {
+	return slices.ContainsFunc(r.finished, func(f finish) bool { return f.tenure == t })
+}
+
+// givenBy tells whether a process may have given up on the record.
+func (r *record) givenBy(p *process) bool {
+	return slices.ContainsFunc(r.given, func(t *tenure) bool { return t.process == p })
+}
 
 // finishedFor tells whether the process may commit past the record: it finished it, or another did, and told so in a commit.
 func (r *record) finishedFor(p *process) bool {
-	return slices.ContainsFunc(r.finished, func(f finish) bool {
+	return slices.ContainsFunc(r.stand(), func(f finish) bool {
 		return f.tenure.process == p || !f.at.After(f.tenure.sent)
 	})
 }
@@ -129,11 +147,14 @@ func (l *ledger) buried(r *record) {
 }
 
 // unfinished is the lowest record of a range that the process has no right to commit past; nil when there is none.
-func (l *ledger) unfinished(p *process, partition int32, from, to int64) *record {
+func (l *ledger) unfinished(p *process, partition int32, from, to int64, drops bool) *record {
 	log := l.logs[partition]
 	for o := max(0, from); o < min(to, int64(len(log))); o++ {
 		r := log[o]
-		if r == nil || r.dead || r.gone || (p != nil && r.finishedFor(p)) || (p == nil && r.over()) {
+		if r == nil || r.dead || r.gone || r.passed || r.was || (p != nil && r.finishedFor(p)) || (p == nil && r.over()) {
+			continue
+		}
+		if drops && p != nil && r.givenBy(p) { // that it is dropped may be told a little later
 			continue
 		}
 		return r
@@ -146,8 +167,12 @@ func (lane *laneLog) before(r *record, c *call) *record {
 	for lane.low < len(lane.records) && lane.records[lane.low].over() {
 		lane.low++
 	}
-	for _, o := range lane.records[lane.low:] {
-		if o.offset < 0 || o.offset >= r.offset || o.over() || slices.Contains(o.given, c.t) {
+	low := lane.low
+	if s := c.t.seek; s != nil && s.done {
+		low = 0
+	}
+	for _, o := range lane.records[low:] {
+		if o.offset < 0 || o.offset >= r.offset || o.leaves(c.t) || slices.Contains(o.given, c.t) {
 			continue
 		}
 		if c.p.w.scenario.commit.before && o.offset < c.t.atLeast { // committed, and lost with its process
@@ -160,6 +185,17 @@ func (lane *laneLog) before(r *record, c *call) *record {
 	return nil
 }
 
+// leaves tells whether a tenure may leave an earlier record of a lane behind.
+func (r *record) leaves(t *tenure) bool {
+	switch s := t.seek; {
+	case s != nil && r.offset < s.to:
+		return true
+	case s != nil && s.done: // all of it is done again, in order
+		return r.finishedBy(t) || r.gone
+	}
+	return r.over() || t.began.Before(r.lapsed) // it does not know of the seek
+}
+
 // repeated says why a record that was finished before may be called for again; "" when it may not.
 func (l *ledger) repeated(r *record, by *tenure) string {
 	if by.excuse != "" {
@@ -168,7 +204,10 @@ func (l *ledger) repeated(r *record, by *tenure) string {
 	if r.offset < by.atLeast {
 		return ""
 	}
-	for _, f := range r.finished {
+	if by.seek != nil && !r.finishedBy(by) {
+		return sought
+	}
+	for _, f := range r.stand() {
 		if f.tenure == by {
 			return ""
 		}
@@ -177,7 +216,7 @@ func (l *ledger) repeated(r *record, by *tenure) string {
 		}
 		if why := l.allowed(f.tenure); why == "" {
 			return ""
-		} else if len(r.finished) == 1 {
+		} else if len(r.stand()) == 1 {
 			return why
 		}
 	}

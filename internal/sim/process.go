@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluice-go/sluice"
@@ -40,6 +41,9 @@ type process struct {
 	tenures   map[int32]*tenure
 	held      []*tenure // all that it ever had
 	lanes     map[laneName]*record
+	seeks     []*seek
+	paused    map[int32]time.Time // since when
+	resumed   map[int32]time.Time // the last time
 	running   int
 	saturated time.Time // the last time that every worker was busy
 }
@@ -63,6 +67,7 @@ func (w *world) start(s *slot) {
 		w: w, name: fmt.Sprintf("p%d", w.processes), slot: s, link: w.NewLink(), over: make(chan struct{}),
 		tenures: make(map[int32]*tenure), lanes: make(map[laneName]*record), asked: make(map[int32]int64),
 		askedAt: make(map[int32]time.Time), calls: make(map[*call]struct{}),
+		paused: make(map[int32]time.Time), resumed: make(map[int32]time.Time),
 	}
 	app, err := p.make()
 	if err != nil {
@@ -134,8 +139,9 @@ func (p *process) left(took time.Duration) {
 	info := w.GroupInfo(group)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, t := range p.held {
-		if t.ended.Before(p.stopped) || w.scenario.commit.before {
+	for i, t := range p.held {
+		again := slices.ContainsFunc(p.held[i+1:], func(o *tenure) bool { return o.partition == t.partition })
+		if again || t.ended.Before(p.stopped) || w.scenario.commit.before {
 			continue
 		}
 		if at := info.Commits[topic][t.partition].Offset; at < t.frontier {

@@ -3,7 +3,10 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-go/sluice"
 )
@@ -23,7 +26,9 @@ type scenario struct {
 	ordering sluice.Ordering
 	workers  int
 	commit   commitPlan
-	attempts int // 0: for ever
+	attempts int           // 0: for ever
+	breaker  int           // as Retry.Breaker; -1 off
+	timeout  time.Duration // of a call; 0 none
 	failure  sluice.OnFailure
 	backoff  time.Duration
 	batch    int           // 0: a Route
@@ -33,6 +38,7 @@ type scenario struct {
 	keys    int
 	feeds   []feed
 	outages []window
+	plain   bool // in an outage, handlers fail as if a record were to blame
 	faults  []fault
 	length  time.Duration // of feeding and of faults
 
@@ -46,6 +52,12 @@ func (s *scenario) most() int32 {
 		return s.partitions + 1
 	}
 	return s.partitions
+}
+
+// drops tells whether records that failed are dropped.
+func (s *scenario) drops() bool {
+	_, ok := s.failure.(sluice.Drop)
+	return ok
 }
 
 // theme is what a scenario is mostly about, so that each kind of trouble comes up within a few dozen seeds.
@@ -132,7 +144,49 @@ func newScenario(seed uint64) *scenario {
 	s.policy(d)
 	s.feed(d)
 	s.schedule(d)
+	s.more(dice{rand.New(rand.NewPCG(seed, 20261127))})
 	return s
+}
+
+// more decides what a seed did not decide at first. It has dice of its own, so that all else of a seed stays as it was.
+func (s *scenario) more(d dice) {
+	steady := s.theme == themeSteady
+	s.breaker = -1
+	if s.attempts > 0 && d.chance(60) {
+		s.breaker = pick(d, 0, 0, 5)
+		s.attempts = pick(d, s.attempts, s.attempts, 1)
+	}
+	if !steady && (s.attempts == 0 || s.breaker >= 0) && d.chance(60) { // without a breaker, nobody could tell that no record is to blame
+		s.plain = true
+		if d.chance(70) {
+			from := d.between(time.Second, s.length)
+			s.outages = append(s.outages, window{from, from + d.between(time.Second, 20*time.Second)})
+		}
+	}
+	if !steady && !s.commit.manual && d.chance(25) {
+		s.timeout = pick(d, 700*time.Millisecond, 1500*time.Millisecond, 3*time.Second)
+	}
+	if !s.commit.before && !s.truncate && d.chance(35) {
+		for range 1 + d.IntN(3) {
+			s.faults = append(s.faults, fault{
+				at: d.between(2*time.Second, s.length), what: move, slot: d.IntN(int(s.partitions)), by: pick[int64](d, -1, 1) * (1 + d.Int64N(20)),
+			})
+		}
+	}
+	if d.chance(35) {
+		for range 1 + d.IntN(3) {
+			s.faults = append(s.faults, fault{
+				at: d.between(2*time.Second, s.length), what: pause, slot: d.IntN(s.slots + 1),
+				partition: pick(d, -1, d.Int32N(s.partitions), d.Int32N(s.partitions)), lasts: d.between(500*time.Millisecond, 8*time.Second),
+			})
+		}
+	}
+	s.faults = slices.DeleteFunc(s.faults, func(f fault) bool { // kgo asks for a new leader again and again, which takes no virtual time
+		return f.what == leaders && slices.ContainsFunc(s.faults, func(o fault) bool {
+			return o.what == answer && o.key == kmsg.Metadata && o.at < f.at && f.at < o.at+o.lasts
+		})
+	})
+	slices.SortStableFunc(s.faults, func(a, b fault) int { return int(a.at - b.at) })
 }
 
 // policy decides how records are treated.
@@ -182,6 +236,15 @@ func (s *scenario) String() string {
 	}
 	if s.truncate {
 		more += ", retention passes the commit"
+	}
+	if s.timeout > 0 {
+		more += fmt.Sprintf(", deadline %v", s.timeout)
+	}
+	if s.breaker >= 0 {
+		more += fmt.Sprintf(", breaker %d", s.breaker)
+	}
+	if s.plain {
+		more += ", outages are not named"
 	}
 	return fmt.Sprintf("seed %d, theme %v: %d brokers, %d partitions, %d members (%s), %s %v, %d workers, commit %s, attempts %d, on failure %T, "+
 		"session %v, drain %v, commit timeout %v, %d records, %d outages, %d faults in %v%s",

@@ -22,7 +22,10 @@ type tenure struct {
 	given     bool            // up at its end, in a revoke or a stop
 	recorded  time.Time       // what was finished before it is in a commit that was acknowledged
 	sent      time.Time       // the last commit that reached the coordinator
-	cause     context.Context //nolint:containedctx // of its handlers: it knows why it ended
+	cause     context.Context //nolint:containedctx // of its handlers: it knows why it ended; nil where each has its own
+	followed  bool            // by the next one, at once
+	seek      *seek           // that most likely began it; nil none
+	failed    map[*record]int // failed calls, whatever the reason
 	excuse    string          // why its work may be done again
 }
 
@@ -47,11 +50,14 @@ func (p *process) pardon(why string) {
 }
 
 func (t *tenure) lost() bool {
-	return t.cause != nil && errors.Is(context.Cause(t.cause), sluice.ErrLost)
+	return !t.ended.IsZero() && !t.given
 }
 
 func (t *tenure) moved() bool {
-	return t.cause != nil && errors.Is(context.Cause(t.cause), sluice.ErrMoved)
+	if t.cause == nil {
+		return t.followed
+	}
+	return errors.Is(context.Cause(t.cause), sluice.ErrMoved)
 }
 
 func (p *process) assigned(i sluice.AssignedInfo) {
@@ -61,12 +67,22 @@ func (p *process) assigned(i sluice.AssignedInfo) {
 	if p.gone {
 		return
 	}
-	t := &tenure{process: p, partition: i.Partition, epoch: i.Epoch, began: time.Now(), atLeast: w.commits.at(i.Partition)}
+	t := &tenure{process: p, partition: i.Partition, epoch: i.Epoch, began: time.Now(), atLeast: w.commits.at(i.Partition), failed: make(map[*record]int)}
 	if time.Now().Before(w.troubleUntil) {
 		t.pardon(w.trouble)
 	}
 	if time.Since(p.kicked) < 10*time.Second { // it may have been on its way already
 		t.pardon("thrown out")
+	}
+	if p.frozen && time.Since(p.thaws) < 5*time.Second { // what it is given it may have lost already
+		t.pardon("zombie")
+	}
+	for _, o := range p.held {
+		o.followed = o.followed || o.partition == t.partition && o.ended.Equal(t.began)
+	}
+	if s := p.moving(i.Partition); s != nil {
+		t.seek, s.began, t.atLeast = s, t.began, min(t.atLeast, s.to)
+		w.ledger.undo(i.Partition, s.to)
 	}
 	p.tenures[i.Partition] = t
 	p.held = append(p.held, t)
@@ -125,6 +141,36 @@ func (p *process) commitFailed(i sluice.CommitFailedInfo) {
 		}
 	}
 	w.trace.notef(p.name, "commit failed after %v: %v", i.Took, i.Err)
+}
+
+// handlerOverran notes who is named.
+func (p *process) handlerOverran(i sluice.HandlerOverranInfo) {
+	w := p.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range p.calls {
+		if first := c.messages[0].Value; first.partition == i.Partition && (first.offset == i.Offset || w.scenario.batch > 0) {
+			c.named = true
+		}
+	}
+}
+
+// dropped takes in that a record was dropped.
+func (p *process) dropped(i sluice.FailedInfo) {
+	w := p.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.recordOf(string(idForm.FindSubmatch(i.Record.Value)[1]))
+	if p.gone {
+		return
+	}
+	w.mayGiveUp(r, "dropped")
+	for _, t := range slices.Backward(r.given) {
+		if t.process == p && !r.finishedBy(t) {
+			w.ledger.finish(r, t)
+			return
+		}
+	}
 }
 
 const commitFailed = "commit failed"

@@ -33,6 +33,7 @@ type world struct {
 	alive        map[string]*process
 	clients      map[string]string // the names of processes by their ids as members, where those do not tell
 	processes    int
+	seeking      int       // seeks under way
 	tenures      []*tenure // all that there ever were
 	ending       bool
 	failed       bool
