@@ -47,6 +47,17 @@ func DeadLetterRecord(d DeadLetter, group string, f engine.Failure) *kgo.Record 
 	return deadLetterRecord(d, group, f)
 }
 
+// RetryCopy is the copy of a failed source record for a retry topic.
+func RetryCopy(to string, f engine.Failure, now time.Time) *kgo.Record {
+	return retryCopy(to, f.Record.Partition, f, now)
+}
+
+// OriginOf makes the source record of a copy again, and the failure that it had.
+func OriginOf(copied *kgo.Record, source string) (engine.Failure, error) {
+	o, err := originOf(copied, source)
+	return engine.Failure{Record: o.record, TopicID: o.topicID, Attempts: o.attempts, First: o.first}, err
+}
+
 // WithTopicID is the message as it is where the broker tells the topic's id.
 func WithTopicID[V any](m Message[V], id [16]byte) Message[V] {
 	m.work = &engine.Work{TopicID: id}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -150,7 +152,7 @@ func (a *App) lookAtRetryTopics(
 		return nil, nil, fmt.Errorf("read the retry topics: %w", err)
 	}
 	partitions, missing = make(map[string]int32), make(map[int32][]string)
-	var errs []error
+	errs := []error{judgeRetryLogs(ctx, cl, retries)}
 	for _, t := range retries {
 		topic, source := found[t.name], int32(len(found[t.source].Partitions))
 		if source == 0 {
@@ -168,6 +170,42 @@ func (a *App) lookAtRetryTopics(
 		}
 	}
 	return partitions, missing, errors.Join(errs...)
+}
+
+// judgeRetryLogs refuses retry topics whose log forgets copies that are not due. What we may not read is taken as good.
+func judgeRetryLogs(ctx context.Context, cl *kgo.Client, topics []retryTopic) error {
+	names := make([]string, len(topics))
+	for i, t := range topics {
+		names[i] = t.name
+	}
+	configs, err := kadm.NewClient(cl).DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("read the settings of the retry topics: %w", err)
+	}
+	var errs []error
+	for _, t := range topics {
+		config, err := configs.On(t.name, nil)
+		if err != nil || config.Err != nil {
+			continue // it does not exist, or we may not read its settings
+		}
+		for _, c := range config.Configs {
+			switch value := c.MaybeValue(); c.Key {
+			case "cleanup.policy":
+				if strings.Contains(value, "compact") {
+					errs = append(errs, &ConfigError{Field: retryField, Value: t.name, Problem: "the topic is compacted, which " +
+						"deletes all copies of a key but the last; set cleanup.policy=delete, e.g. with kafka-configs --alter"})
+				}
+			case "retention.ms":
+				ms, err := strconv.ParseInt(value, 10, 64)
+				if err == nil && ms >= 0 && ms <= t.delay.Milliseconds() {
+					errs = append(errs, &ConfigError{Field: retryField, Value: t.name, Problem: fmt.Sprintf("the topic keeps its records "+
+						"for %v, so that copies are deleted before they are due; set retention.ms to much more than the delay, e.g. with "+
+						"kafka-configs --alter", shortDuration(time.Duration(ms)*time.Millisecond))})
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // otherPartitions says what to do about a retry topic that has another number of partitions than its source.

@@ -42,6 +42,32 @@ func TestARetryTopicWithOtherPartitionsIsRefused(t *testing.T) {
 	}
 }
 
+func TestARetryTopicThatForgetsIsRefused(t *testing.T) {
+	for config, says := range map[string]string{
+		"cleanup.policy=compact,delete": "the topic is compacted", "retention.ms=3600000": "keeps its records for 1h",
+		"retention.ms=3600001": "", "retention.ms=-1": "",
+	} {
+		bubble.Run(t, map[string]int32{"orders": 2, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+			name, value, _ := strings.Cut(config, "=")
+			if _, err := c.Admin().CreateTopics(t.Context(), 2, 1, map[string]*string{name: &value}, "orders.g.retry.1h"); err != nil {
+				t.Fatal(err)
+			}
+			app, err := sluice.New(configFor(t, c, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := new(calls).route(retrying(time.Hour), false)(app); err != nil {
+				t.Fatal(err)
+			}
+			err = app.Check(t.Context())
+			if bad, ok := errors.AsType[*sluice.ConfigError](err); says == "" && err != nil ||
+				says != "" && (!ok || bad.Value != "orders.g.retry.1h" || !strings.Contains(bad.Problem, says)) {
+				t.Errorf("%s: %v", config, err)
+			}
+		})
+	}
+}
+
 func TestRetryTopicsAreCreatedAtTheStart(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 3, "returns": 2, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
 		add := func(app *sluice.App) error {

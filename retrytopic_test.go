@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/internal/bubble"
+	"github.com/sluice-go/sluice/internal/engine"
 )
 
 // retrying is a policy of two attempts, some retry topics, and dead letters in the dlq; every record counts by itself.
@@ -614,4 +616,61 @@ func TestASourceMayGrow(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestACopyIsItsSourceRecordAgain(t *testing.T) {
+	now := time.Date(2026, 3, 4, 5, 6, 7, 8_000_001, time.UTC)
+	for name, r := range map[string]kgo.Record{
+		"plain":        {Key: []byte("k"), Value: []byte("v"), Timestamp: time.UnixMilli(now.UnixMilli())},
+		"a tombstone":  {Key: []byte("k"), Offset: 1<<63 - 1, Partition: 1<<31 - 1, Timestamp: time.UnixMilli(0)},
+		"empty":        {Key: []byte{}, Value: []byte{}, Timestamp: time.UnixMilli(-1)}, // Kafka's "no timestamp"
+		"the far past": {Value: []byte("v"), Timestamp: time.UnixMilli(-1 << 60)},
+		"headers": {Value: []byte("v"), Timestamp: time.UnixMilli(1 << 60), Headers: []kgo.RecordHeader{
+			{Key: "a", Value: []byte("1")}, {Key: "a", Value: []byte("2")}, {Key: ""}, {Key: "sluice-topic", Value: []byte("x")},
+		}},
+	} {
+		r.Topic = "orders"
+		f := engine.Failure{
+			Record: &r, TopicID: [16]byte{1, 15: 255}, Attempts: 3, First: time.UnixMilli(77), Err: errors.New(strings.Repeat("x", 10_000)),
+		}
+		copied := sluice.RetryCopy("orders.g.retry.1s", f, now)
+		if copied.Timestamp.Before(now) || copied.Timestamp.After(now.Add(time.Millisecond)) || len(header(copied, "sluice-retry-error")) != 2000 {
+			t.Errorf("%s: %+v", name, copied)
+		}
+		copied.Offset = 9
+		for range 2 {
+			got, err := sluice.OriginOf(copied, "orders")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := r
+			want.LeaderEpoch = -1
+			if !reflect.DeepEqual(*got.Record, want) || got.TopicID != f.TopicID || got.Attempts != 3 || !got.First.Equal(f.First) {
+				t.Errorf("%s: %+v\nwant %+v", name, got.Record, want)
+			}
+			got.Err = f.Err
+			copied = sluice.RetryCopy("orders.g.retry.1m", got, now) // the next hop's headers take the place of these
+		}
+		if len(copied.Headers) != len(r.Headers)+8 {
+			t.Errorf("%s: after two hops: %v", name, copied.Headers)
+		}
+	}
+}
+
+// A batch may hold copies of a topic's records from before and after it was made again; each has its own ID.
+func TestCopiesInABatchHaveTheirOwnIDs(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1, "orders.g.retry.5s": 1}, func(t *testing.T, c *bubble.Cluster) {
+		for i := range 3 {
+			forge(t, c, "orders.g.retry.5s", 0, "orders", time.Now(), fmt.Sprint(i), "topic-id", strings.Repeat(fmt.Sprint(i+1), 32))
+		}
+		var all calls
+		m := join(t, configFor(t, c, nil), all.route(retrying(5*time.Second), true))
+		c.Until("the copies", func() bool { return all.values() == 3 })
+		m.leave(t)
+		for i := range 3 {
+			if as := all.attempts(fmt.Sprint(i)); !strings.Contains(as[0].as, strings.Repeat(fmt.Sprint(i+1), 32)+"-0-4") {
+				t.Errorf("%d was shown as %s", i, as[0].as)
+			}
+		}
+	})
 }
