@@ -292,6 +292,8 @@ func (a *App) engineRoute(r addedRoute) *engine.Route {
 		MaxAttempts:    r.policy.Retry.MaxAttempts,
 		Backoff:        r.policy.Retry.delay,
 		MaxBackoff:     r.policy.Retry.MaxBackoff,
+		StuckAfter:     r.policy.Stuck.After,
+		Stuck:          engine.Stuck(r.policy.Stuck.Then),
 	}
 	switch f := r.policy.OnFailure.(type) {
 	case DeadLetter:

@@ -46,7 +46,7 @@ const (
 	HeaderAttempts     = "sluice-attempts"
 	HeaderFirstFailure = "sluice-first-failure" // RFC 3339 in UTC, with milliseconds
 	HeaderLastFailure  = "sluice-last-failure"
-	HeaderErrorClass   = "sluice-error-class" // poison, panic, decode or attempts
+	HeaderErrorClass   = "sluice-error-class" // poison, panic, decode, attempts or stuck
 	HeaderError        = "sluice-error"       // the message, at most 2,000 bytes
 )
 

@@ -27,6 +27,7 @@ type Events struct {
 	Run            func(RunInfo) // told once a run of up to 64 records, or once a batch
 	Skipped        func(SkippedInfo)
 	Stalled        func(StalledInfo)
+	Stuck          func(StuckInfo)
 }
 
 // AssignedInfo tells that a partition was taken up. Epoch grows with every assignment in this process.
@@ -107,6 +108,14 @@ type StalledInfo struct {
 	Reason    string // what is known, and what to do
 }
 
+// StuckInfo tells of a record that is stuck, before Policy.Stuck does anything to it. It is told once in an assignment.
+type StuckInfo struct {
+	Record   *kgo.Record
+	Attempts int
+	Since    time.Time // its first failure
+	Err      error     // the latest
+}
+
 // OutageInfo tells that all of a route stands still, as nothing can succeed now, and that it goes on.
 type OutageInfo struct {
 	Topics  []string // the route's
@@ -167,6 +176,7 @@ func (e Events) observer() engine.Observer {
 		Run:            adapt(e.Run, func(i engine.RunInfo) RunInfo { return RunInfo(i) }),
 		Skipped:        adapt(e.Skipped, func(i engine.SkippedInfo) SkippedInfo { return SkippedInfo(i) }),
 		Stalled:        adapt(e.Stalled, func(i engine.StalledInfo) StalledInfo { return StalledInfo(i) }),
+		Stuck:          adapt(e.Stuck, func(i engine.StuckInfo) StuckInfo { return StuckInfo(i) }),
 	}
 }
 

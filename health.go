@@ -32,6 +32,7 @@ type Stats struct {
 	// CommitTime is what all commits took together, in nanoseconds in JSON.
 	CommitTime    time.Duration `json:"commit_time"`
 	Outages       int64         `json:"outages"`        // times that a route stood still
+	Stuck         int64         `json:"stuck"`          // records that were stuck: see Policy.Stuck
 	BufferedBytes int64         `json:"buffered_bytes"` // now; may fall
 	Buffered      int64         `json:"buffered"`       // records, now; may fall
 }

@@ -27,7 +27,9 @@ type server struct {
 	bad       func(value int) bool
 	calls     []time.Time // while it is away
 	inside    int
-	most      int // calls at once while it is away
+	most      int           // calls at once while it is away
+	slow      time.Duration // that a call takes while it is away; 1 ms where it is 0
+	slowBad   time.Duration // that a call for what is bad takes
 	done      map[string][]int
 	refused   map[int]int // calls for what is bad
 	unordered bool
@@ -43,7 +45,10 @@ func (s *server) handle(m sluice.Message[int]) error {
 	}
 	s.mu.Unlock()
 	if away {
-		time.Sleep(time.Millisecond) // virtual
+		time.Sleep(max(s.slow, time.Millisecond)) // virtual
+	}
+	if !away && m.Value == 4 { // the only one that is bad, where that takes long
+		time.Sleep(s.slowBad) // virtual
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,10 +60,7 @@ func (s *server) handle(m sluice.Message[int]) error {
 		return io.EOF
 	}
 	if s.bad != nil && s.bad(m.Value) {
-		if s.refused == nil {
-			s.refused = map[int]int{}
-		}
-		s.refused[m.Value]++
+		s.refusing(m.Value)
 		return io.ErrUnexpectedEOF
 	}
 	if s.done == nil {
@@ -70,16 +72,31 @@ func (s *server) handle(m sluice.Message[int]) error {
 }
 
 // refuse is a call for a batch of which nothing is done.
-func (s *server) refuse() error {
+func (s *server) refuse(value int, away bool) error {
+	if away {
+		time.Sleep(s.slow) // virtual
+	} else {
+		time.Sleep(s.slowBad)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.away {
+	if away {
 		s.calls = append(s.calls, time.Now())
 		if s.err != nil {
 			return s.err
 		}
+	} else {
+		s.refusing(value)
 	}
 	return io.EOF
+}
+
+// refusing counts a call for what is bad. Under mu.
+func (s *server) refusing(value int) {
+	if s.refused == nil {
+		s.refused = map[int]int{}
+	}
+	s.refused[value]++
 }
 
 func (s *server) set(away bool) {
@@ -116,16 +133,17 @@ type way struct {
 	ordering   sluice.Ordering
 	batch      bool
 	partitions int32
+	more       func(*sluice.Policy) // nil: nothing
 }
 
 var ways = map[string]way{
-	"one partition":              {sluice.ByPartition, false, 1},
-	"partitions":                 {sluice.ByPartition, false, 6},
-	"by key":                     {sluice.ByKey, false, 3},
-	"unordered":                  {sluice.Unordered, false, 3},
-	"batches of one partition":   {sluice.ByPartition, true, 1},
-	"batches of many partitions": {sluice.ByPartition, true, 6},
-	"batches by key":             {sluice.ByKey, true, 3},
+	"one partition":              {ordering: sluice.ByPartition, batch: false, partitions: 1},
+	"partitions":                 {ordering: sluice.ByPartition, batch: false, partitions: 6},
+	"by key":                     {ordering: sluice.ByKey, batch: false, partitions: 3},
+	"unordered":                  {ordering: sluice.Unordered, batch: false, partitions: 3},
+	"batches of one partition":   {ordering: sluice.ByPartition, batch: true, partitions: 1},
+	"batches of many partitions": {ordering: sluice.ByPartition, batch: true, partitions: 6},
+	"batches by key":             {ordering: sluice.ByKey, batch: true, partitions: 3},
 }
 
 // add adds a route of orders, whose failures go to the dlq.
@@ -137,6 +155,9 @@ func (w way) add(s *server, attempts int, retry sluice.Retry) func(*sluice.App) 
 // route adds a route of orders.
 func (w way) route(s *server, policy sluice.Policy) func(*sluice.App) error {
 	policy.Ordering, policy.Workers = w.ordering, 8
+	if w.more != nil {
+		w.more(&policy)
+	}
 	return func(app *sluice.App) error {
 		if !w.batch {
 			return sluice.Add(app, sluice.Route[int]{
@@ -152,7 +173,7 @@ func (w way) route(s *server, policy sluice.Policy) func(*sluice.App) error {
 				s.mu.Unlock()
 				for _, m := range b.Messages {
 					if away || bad != nil && bad(m.Value) {
-						return s.refuse()
+						return s.refuse(m.Value, away)
 					}
 				}
 				for _, m := range b.Messages {
@@ -227,6 +248,80 @@ func TestADatabaseOutageOfTwoHoursDeadLettersNothing(t *testing.T) {
 					o := of[sluice.OutageInfo](&l, "Outage")
 					if len(o) != 2 || o[0].Ended || !o[1].Ended || !o[0].Breaker || o[0].Err == nil || !slices.Equal(o[0].Topics, []string{"orders"}) {
 						t.Errorf("told of %+v", o)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A server that is away may let calls wait until they give up. Then it is back before the last of them fail.
+func TestAnOutageInWhichCallsHangDeadLettersNothing(t *testing.T) {
+	for name, w := range ways {
+		for _, attempts := range []int{1, 3} {
+			for _, back := range []time.Duration{3 * time.Second, 17 * time.Second} {
+				if attempts == 1 && back > 3*time.Second {
+					continue // some will do
+				}
+				t.Run(fmt.Sprintf("%s, %d attempts, %v", name, attempts, back), func(t *testing.T) {
+					bubble.Run(t, map[string]int32{"orders": w.partitions, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+						s := server{unordered: w.ordering == sluice.Unordered, slow: 30 * time.Second}
+						all := w.produce(c, 0, 20)
+						m := join(t, configFor(t, c, nil), w.add(&s, attempts, sluice.Retry{}))
+						c.Until("the work", func() bool { return w.committed(c) == all })
+						s.set(true)
+						all += w.produce(c, 20, 20)
+						for i, d := range []time.Duration{45 * time.Second, 70 * time.Second, 8 * time.Minute} {
+							time.Sleep(d + back) // virtual
+							s.set(false)
+							time.Sleep(2 * time.Minute)
+							s.set(true)
+							all += w.produce(c, 40+10*i, 10)
+						}
+						s.set(false)
+						c.Until("the rest", func() bool { return w.committed(c) == all })
+						if n := s.lanes(t); n != all {
+							t.Errorf("%d records were handled, want %d", n, all)
+						}
+						if st := m.app.Stats(); st.DeadLettered != 0 {
+							t.Errorf("%+v", st)
+						}
+						m.leave(t)
+					})
+				})
+			}
+		}
+	}
+}
+
+// A record that takes long to fail is found out as well, where there are other lanes. In a single lane it cannot be told from an outage.
+func TestARecordThatTakesLongToFailIsFoundOutByOtherLanes(t *testing.T) {
+	for name, w := range ways {
+		for _, attempts := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s, %d attempts", name, attempts), func(t *testing.T) {
+				bubble.Run(t, map[string]int32{"orders": w.partitions, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+					s := server{unordered: w.ordering == sluice.Unordered, bad: func(v int) bool { return v == 4 }, slowBad: 30 * time.Second}
+					all := w.produce(c, 0, 20)
+					m := join(t, configFor(t, c, nil), w.add(&s, attempts, sluice.Retry{}))
+					for i := range 10 {
+						time.Sleep(time.Minute) // virtual
+						all += w.produce(c, 20+i, 1)
+					}
+					single := w.partitions == 1 && !w.batch // of a batch, others succeed alone before it
+					if single {
+						if h := fmt.Sprint(m.app.Health().Problems); !strings.Contains(h, "every record fails, which counts as an outage since") {
+							t.Errorf("health: %v", h)
+						}
+						s.mend()
+					}
+					c.Until("the work", func() bool { return w.committed(c) == all })
+					m.leave(t)
+					dead := int(m.app.Stats().DeadLettered)
+					if (dead == 0) != single || dead > 1 {
+						t.Errorf("%d dead letters", dead)
+					}
+					if n := s.lanes(t); n != all-dead {
+						t.Errorf("%d records were handled, want %d", n, all-dead)
 					}
 				})
 			})

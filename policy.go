@@ -66,6 +66,9 @@ type Policy struct {
 	// Fetch.MaxWait. They need Retry.MaxAttempts, and cannot be had with a Pattern, Offsets, BeforeHandle or Manual. Nil: none.
 	RetryTopics []time.Duration
 
+	// Stuck says what becomes of a record that fails for long while others succeed. Zero: nothing.
+	Stuck Stuck
+
 	// Timeout is the deadline of one call of the handler, middleware and decoding included, for a record or for a batch. When it
 	// passes, the handler's context ends with the cause ErrHandlerTimeout; what the handler then returns is its outcome, so that a
 	// context's error is an ordinary failure, which is retried. A handler that ignores its context is never stopped: it turns health
@@ -91,9 +94,9 @@ type Retry struct {
 	// then, and attempts are not counted, until one succeeds. So an outage of any length dead-letters nothing. On a topic whose
 	// records all fail, be it a single one, the route stands still, health red. A handler's Poison counts at once, and is no sign of an
 	// outage. Breaker also bounds how many records behind a failed one of the same lane are tried, and so how many bad ones in a
-	// row a topic with a single lane may hold. Zero: 10. -1: off; each record counts by itself. It needs MaxAttempts, and has no
-	// effect on routes with Offsets, whose sinks say Poison and Outage by themselves. With MaxAttempts 1 every failure is checked
-	// against another record, for which the route holds its breath.
+	// row a topic with a single lane may hold. Zero: 10. -1: off; each record counts by itself. It needs MaxAttempts, or a Stuck that
+	// gives records up, and has no effect on routes with Offsets, whose sinks say Poison and Outage by themselves. With MaxAttempts 1
+	// every failure is checked against another record, for which the route holds its breath.
 	Breaker int
 
 	// MaxAttempts is how often the handler is called for a record before it goes on to a retry topic, or OnFailure decides; calls in
@@ -202,6 +205,7 @@ func (p Policy) withDefaults(bad *mistakes) Policy {
 		bad.add("Policy.OnFailure", "Halt", "it keeps a failed record for a person, but with BeforeHandle it is committed already; "+
 			"use DeadLetter or Drop")
 	}
+	p.Stuck.check(p, bad)
 	for i, m := range p.Middleware {
 		if m == nil {
 			bad.add(fmt.Sprintf("Policy.Middleware[%d]", i), "", "nil; leave it out")

@@ -94,6 +94,10 @@ func AddBatch[V any](app *App, r BatchRoute[V]) error {
 	if r.Offsets != nil && policy.Ordering != ByPartition {
 		bad.add("Policy.Ordering", policy.Ordering.String(), "with Offsets; a sink that keeps one offset a partition needs ByPartition")
 	}
+	if r.Offsets != nil && policy.Stuck != (Stuck{}) {
+		bad.add("Policy.Stuck", policy.Stuck.Then.String(), "with Offsets; a sink that keeps the offsets says Poison and Outage by "+
+			"itself: leave it out")
+	}
 	if r.Offsets != nil && (policy.Commit.before || policy.Commit.manual) {
 		bad.add("Policy.Commit", "", "BeforeHandle or Manual with Offsets; the sink keeps the offsets beside its data, and commits to "+
 			"Kafka only mirror them: leave it to an interval")

@@ -132,6 +132,10 @@ var (
 			desc("outages_total", "Times that a route stood still, as nothing could succeed."),
 			func(s sluice.Stats) float64 { return float64(s.Outages) },
 		},
+		{
+			desc("stuck_total", "Records that failed for so long that they were stuck."),
+			func(s sluice.Stats) float64 { return float64(s.Stuck) },
+		},
 		{desc("reclaims_total", "Times that a sink took a partition again."), func(s sluice.Stats) float64 { return float64(s.Reclaims) }},
 	}
 	gauges = []statsMetric{

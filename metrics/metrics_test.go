@@ -30,7 +30,7 @@ func (f fakeApp) Snapshot() sluice.Snapshot { return f.snapshot }
 var someApp = fakeApp{
 	stats: sluice.Stats{
 		Polled: 1, Finished: 2, Failed: 3, Delayed: 15, DeadLettered: 4, Dropped: 5, Skipped: 6, Commits: 7, CommitsFailed: 8, Rebalances: 9,
-		DataLosses: 10, Reclaims: 11, Outages: 14, BufferedBytes: 12, Buffered: 13,
+		DataLosses: 10, Reclaims: 11, Outages: 14, Stuck: 16, BufferedBytes: 12, Buffered: 13,
 	},
 	health: sluice.Health{Live: true},
 	snapshot: sluice.Snapshot{Partitions: []sluice.PartitionSnapshot{

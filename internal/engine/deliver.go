@@ -18,7 +18,7 @@ func Deliver(cfg Config, records []*kgo.Record, again func(*kgo.Record) bool) er
 		}
 		r.Workers = 0 // none is hired: the caller works
 		r.CommitEach, r.CommitFirst, r.CommitInterval, r.CommitRecords = false, false, 0, 0
-		r.MaxWait, r.Breaker = 0, 0
+		r.MaxWait, r.Breaker, r.StuckAfter = 0, 0, 0
 		r.RetryTopics = nil // nothing is read from there
 	}
 	e, err := New(cfg)

@@ -38,8 +38,11 @@ type trouble struct {
 	alone       bool      // in a batch of its own
 	settled     bool      // on fenced routes: done with, its batch only has to step over it
 	tried       *outage   // the last one that it failed in
-	condemned   bool      // used up its attempts, while others succeed: not called again
+	condemned   bool      // used up its attempts or its time, while others succeed: not called again
 	delayed     bool      // its copy goes to a retry topic
+	stuck       bool      // and that was told
+	slow        bool      // its latest failure took long to come: see inNoTime
+	again       bool      // while others succeed it is called once more, as that was slow
 }
 
 // laneRef names a lane across assignments.

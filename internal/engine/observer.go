@@ -24,6 +24,7 @@ type Observer struct {
 	Run            func(RunInfo)
 	Skipped        func(SkippedInfo)
 	Stalled        func(StalledInfo)
+	Stuck          func(StuckInfo)
 }
 
 // The infos are package sluice's, field by field, so that they convert.
@@ -123,6 +124,13 @@ type (
 		For       time.Duration
 		Reason    string
 	}
+	// StuckInfo is sluice.StuckInfo.
+	StuckInfo struct {
+		Record   *kgo.Record
+		Attempts int
+		Since    time.Time
+		Err      error
+	}
 	// DrainOverranInfo is sluice.DrainOverranInfo.
 	DrainOverranInfo struct {
 		Topic     string
@@ -136,7 +144,7 @@ type Stats struct {
 	Polled, Finished, Restored, Failed, Delayed, DeadLettered, Dropped, Skipped int64
 	Commits, CommitsFailed, Rebalances, DataLosses, Reclaims                    int64
 	CommitTime                                                                  time.Duration
-	Outages                                                                     int64
+	Outages, Stuck                                                              int64
 	BufferedBytes, Buffered                                                     int64
 }
 

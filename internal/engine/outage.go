@@ -5,14 +5,18 @@ import "time"
 // outage is a route that stands still, as nothing can succeed now: a handler said so, or all records that were tried failed. No
 // handler is started but one at a time, the probe, until one succeeds.
 //
-// Failures are a suspicion when a record has used up its attempts, and nothing has succeeded that was begun after the latest
-// record to fail for its first time: until then nobody knows whether that one is the only one. Other records are tried at once.
-// One that succeeds shows that it was the record's fault. When all there are fail as well, or Route.Breaker of them, it is an
-// outage, and from then on a probe waits for the backoff.
+// Failures are a suspicion when a record has used up its attempts, or its time (see overdue), and nothing has succeeded that was
+// begun after the latest record to fail for its first time: until then nobody knows whether that one is the only one. Other records
+// are tried at once. One that succeeds shows that it was the record's fault. When all there are fail as well, or Route.Breaker of
+// them, it is an outage, and from then on a probe waits for the backoff.
 //
 // Probes take the lanes in turn. Where a lane's first record has used up its attempts, the probe is a walk: it goes on to the
 // records behind it, as far as those have used up theirs, so that bad records at the head of every lane do not pass for an
 // outage for ever. A walk is over in no time, so when a record succeeds in it, those before it failed by their own fault.
+//
+// A call that hangs tells what was when it began, and no more: others may succeed by the time that it fails. So only a call that began
+// after another record's success counts against a record by itself; one that took long, and was followed by a success only, is made
+// once more. And a walk ends with a call that takes long: what is behind it waits, in its order.
 //
 // All of it is guarded by Engine.mu.
 type outage struct {
@@ -27,9 +31,14 @@ type outage struct {
 	probe    *run       // under way
 }
 
-// breaks tells whether a route's failures may count as an outage. A sink that keeps offsets cannot look past a record, and says
-// Poison and Outage by itself.
-func (r *Route) breaks() bool { return r.Breaker > 0 && r.MaxAttempts > 0 && !r.fenced() }
+// inNoTime is how long calls may take that are followed by another one's success, to be taken for one and the same moment.
+const inNoTime = time.Second
+
+// breaks tells whether a route's failures may count as an outage: one that gives up records at some time. A sink that keeps offsets
+// cannot look past a record, and says Poison and Outage by itself.
+func (r *Route) breaks() bool {
+	return r.Breaker > 0 && (r.MaxAttempts > 0 || r.quits()) && !r.fenced()
+}
 
 // mayStart tells whether a handler may be started.
 func (r *Route) mayStart() bool {
@@ -37,9 +46,11 @@ func (r *Route) mayStart() bool {
 	return o == nil || (o.due && o.probe == nil)
 }
 
-// exhausted tells whether a record has used up its attempts, in an outage or not, with the failures that it has not been told of.
-func (it item) exhausted(a *assignment, more int) bool {
-	return it.trouble != nil && it.trouble.failed+more >= a.maxAttempts()
+// exhausted tells whether a record may be given up when others succeed: it has used up its attempts, with failures that it has not
+// been told of, or its time, as overdue says.
+func (it item) exhausted(a *assignment, more int, overdue time.Time) bool {
+	t := it.trouble
+	return t != nil && (t.spent(a, more) || a.route.quits() && !t.first.After(overdue))
 }
 
 // hold stops a route.
@@ -48,7 +59,7 @@ func (r *Route) hold(o *outage) {
 	r.held.Store(true)
 }
 
-// suspect holds the route to see whether other records fail as well as this one, which used up its attempts.
+// suspect holds the route to see whether other records fail as well as this one, which used up its attempts or its time.
 func (e *Engine) suspect(rt *Route, t *trouble) {
 	t.attempts-- // to use it up again, should this be an outage
 	t.due, t.alone = time.Time{}, rt.HandleBatch != nil
@@ -65,7 +76,7 @@ func (o *outage) failedIn(r *run, it *item, together bool) {
 	if r.probe {
 		o.err, o.failures = t.err, true
 	}
-	if !o.told && !together && it.exhausted(r.a, 0) {
+	if !o.told && !together && it.exhausted(r.a, 0, rt.overdue(t.last)) {
 		t.alone = rt.HandleBatch != nil
 		o.suspects = append(o.suspects, t)
 	}
@@ -128,6 +139,7 @@ func (r *Route) beginProbe(by *run, l *lane) int {
 		return 0
 	}
 	o.due, o.probe, o.asked = false, by, len(o.suspects)
+	by.overdue = r.overdue(by.started)
 	waiting := l.queue.peek()
 	if !o.told { // who failed in it just now is not called again
 		for _, it := range waiting {
@@ -137,7 +149,7 @@ func (r *Route) beginProbe(by *run, l *lane) int {
 			by.known++
 		}
 	}
-	by.walk = o.failures && (by.known > 0 || waiting[0].exhausted(l.a, 0))
+	by.walk = o.failures && (by.known > 0 || waiting[0].exhausted(l.a, 0, by.overdue))
 	if by.walk {
 		return by.known + r.Breaker
 	}
@@ -195,7 +207,8 @@ func (r *Route) verdictOf(k Kind) verdict {
 func (e *Engine) endOutage(rt *Route, o *outage) {
 	asked := min(o.asked, len(o.suspects))
 	for _, t := range o.suspects[:asked] { // another record succeeded right after
-		t.condemned = true
+		t.condemned = !t.slow || t.again
+		t.again = true
 	}
 	if o.suspects = o.suspects[asked:]; len(o.suspects) > 0 {
 		o.failed = 0
@@ -205,6 +218,7 @@ func (e *Engine) endOutage(rt *Route, o *outage) {
 	rt.outage = nil
 	rt.held.Store(false)
 	if o.told {
+		rt.recovered = time.Now()
 		e.log.Info("the outage is over", "topics", rt.Topics, "took", time.Since(o.since))
 		e.observeOutage(rt, o, true)
 	}

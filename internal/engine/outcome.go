@@ -23,7 +23,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return e.settled(a, it)
 	}
 	if out.Kind == condemned {
-		it.trouble.attempts, it.trouble.class = max(it.trouble.attempts, a.maxAttempts()), usedUp
+		it.trouble.class = it.trouble.failedFor(a)
 		return e.fail(r, l, it, it.trouble.err)
 	}
 	t := it.trouble
@@ -32,6 +32,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		it.trouble = t
 	}
 	t.last, t.err, t.class = now, out.Err, out.Class
+	t.slow = now.Sub(r.started) > inNoTime
 	a.failed(out.Err.Error())
 	if out.Kind == Reclaim {
 		r.end = func() { e.reclaim(a, out.Err) }
@@ -64,7 +65,13 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return true
 	}
 	t.attempts++
-	if out.Kind == Failed && (rt.MaxAttempts == 0 || t.attempts < a.maxAttempts()) && !t.condemned {
+	spent := out.Kind != Failed || t.condemned || a.maxAttempts() > 0 && t.attempts >= a.maxAttempts()
+	stuck := !spent && o == nil && !t.first.After(rt.overdue(now))
+	if stuck && !together && rt.Stuck == StuckWarn {
+		e.warnStuck(a, it)
+		stuck = false
+	}
+	if !spent && !stuck {
 		wait := out.After
 		if wait < 0 {
 			wait = rt.Backoff(t.attempts)
@@ -73,18 +80,18 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		e.tellFailed(e.cfg.Observer.Failed, it, wait)
 		return true
 	}
-	if t.condemned {
-		t.attempts = max(t.attempts, a.maxAttempts())
-	}
-	if out.Kind == Failed {
-		t.class = usedUp
+	switch {
+	case stuck:
+		t.class = stuckClass
+	case out.Kind == Failed:
+		t.class = t.failedFor(a)
 	}
 	if together {
 		t.alone, t.due = true, time.Time{}
 		return true
 	}
 	e.tellFailed(e.cfg.Observer.Failed, it, a.nextDelay(t))
-	if out.Kind == Failed && rt.breaks() && !t.condemned && !r.proved && rt.worked <= rt.failing {
+	if out.Kind == Failed && rt.breaks() && !t.condemned && !r.proved && r.witness <= rt.failing {
 		e.suspect(rt, t)
 		return true
 	}
@@ -94,12 +101,27 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 // fail is what becomes of a record that cannot be handled; true keeps it in its lane.
 func (e *Engine) fail(r *run, l *lane, it *item, err error) bool {
 	a, t := r.a, it.trouble
+	rt, then := a.route, a.route.OnFailure
+	switch t.class {
+	case usedUp:
+		t.attempts = max(t.attempts, a.maxAttempts()) // also where those in outages were among them
+	case stuckClass:
+		e.stuck(a, it)
+		switch rt.Stuck {
+		case StuckPark:
+			e.setAside(a, it)
+			return true
+		case StuckHalt:
+			then = Halt
+		case StuckWarn, StuckDeadLetter:
+		}
+	}
 	if a.nextDelay(t) > 0 {
 		t.delayed = true
 		e.copyOut(a, l, *it)
 		return false
 	}
-	switch rt := a.route; rt.OnFailure {
+	switch then {
 	case Drop:
 		e.stats.Dropped++
 		e.log.Warn("record dropped", "topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)

@@ -52,6 +52,10 @@ type Route struct {
 	Backoff     func(failures int) time.Duration
 	MaxBackoff  time.Duration
 
+	// StuckAfter is how long a record has to fail to be stuck, and Stuck what becomes of it then; 0: none is.
+	StuckAfter time.Duration
+	Stuck      Stuck
+
 	// OnFailure is what becomes of a record that is poison or out of attempts.
 	OnFailure OnFailure
 
@@ -74,6 +78,8 @@ type Route struct {
 	badges []badge           // that no worker wears
 	outage *outage           // nil: none
 	held   atomic.Bool       // as long as there is one: read by workers between records, without the lock
+
+	recovered time.Time // the end of the last outage
 
 	begun   uint64 // runs
 	worked  uint64 // the latest run in which a record succeeded
@@ -147,7 +153,7 @@ type Outcome struct {
 	Kind  Kind
 	Err   error
 	After time.Duration // for Failed: the wait, where it is not the route's backoff; -1 none was given
-	Class string        // for dead letters: poison, panic, decode, attempts
+	Class string        // for dead letters: poison, panic, decode, attempts, stuck
 }
 
 // BatchOutcome is what became of a batch: All counts where Each is nil, and it befell the records together.

@@ -16,7 +16,8 @@ func (e *Engine) takeWalk(a *assignment, r *run, n int) {
 	}
 	taken := 0
 	for _, it := range l.queue.peek() {
-		if taken == n || (taken > 0 && (it.due().After(r.started) || !a.mayHandle(it))) {
+		waits := it.due().After(r.started) && (!batches || it.alone()) // what only failed with its batch need not
+		if taken == n || (taken > 0 && (waits || !a.mayHandle(it))) {
 			break
 		}
 		r.items = append(r.items, it)
@@ -66,14 +67,15 @@ func (e *Engine) walk(rt *Route, r *run, outs []Outcome) {
 		r.walked.Store(int32(i))
 		if i < r.known || it.condemned() {
 			outs[i] = Outcome{Kind: condemned, Err: it.trouble.err}
-			if !it.exhausted(r.a, 0) {
+			if !it.condemned() && (it.trouble.slow || !it.exhausted(r.a, 0, r.overdue)) {
 				return
 			}
 			continue
 		}
 		outs[i] = Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}
 		outs[i] = e.handleAlone(rt, r, it)
-		if k := outs[i].Kind; k != Poison && k != Skipped && (k != Failed || !it.exhausted(r.a, 1)) {
+		if k := outs[i].Kind; k != Poison && k != Skipped &&
+			(k != Failed || !it.exhausted(r.a, 1, r.overdue) || time.Since(r.started) > inNoTime) {
 			return
 		}
 	}

@@ -34,11 +34,14 @@ type run struct {
 	walked    atomic.Int32 // of a walk: records before the one at hand; published as done is
 	end       func()       // what the outcome does to the whole assignment, once the run's records are accounted for
 
-	number uint64 // of the route's runs
-	probe  bool   // of an outage
-	walk   bool   // of a probe: see outage
-	known  int    // of a walk: records at its head that failed just now, and are not called
-	proved bool   // of a batch: others of it succeeded
+	number  uint64 // of the route's runs
+	probe   bool   // of an outage
+	walk    bool   // of a probe: see outage
+	known   int    // of a walk: records at its head that failed just now, and are not called
+	proved  bool   // of a batch: others of it succeeded
+	witness uint64 // the latest run in which a record had succeeded before this one began
+
+	overdue time.Time // of a probe: see Route.overdue
 }
 
 // workLoop runs what is ready until nothing is. A handler that ends its goroutine (runtime.Goexit) ends this loop; its record
@@ -85,7 +88,7 @@ func (e *Engine) next(rt *Route, r *run) bool {
 		r.lanes, r.counts, r.items = r.lanes[:0], r.counts[:0], r.items[:0]
 		rt.begun++
 		r.number = rt.begun
-		r.published, r.proved = 0, false
+		r.published, r.proved, r.witness = 0, false, rt.worked
 		r.done.Store(0)
 		r.walked.Store(0)
 		n := rt.beginProbe(r, a.ready.peek())
