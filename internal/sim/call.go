@@ -28,11 +28,15 @@ func (c *call) enter() error {
 	if p.gone || w.failed {
 		return errGone
 	}
-	if first := c.messages[0].Value; p.tenures[first.partition] == nil {
+	first := c.messages[0].Value
+	if p.tenures[first.partition] == nil {
+		if c.ctx.Err() != nil && !p.endedBefore(first.partition, time.Now()) {
+			return errGone // it was on its way
+		}
 		w.failLockedf("invariant 3: %s handles %v, and does not have its partition", p.name, first)
 		return errGone
 	}
-	c.t = p.tenures[c.messages[0].Value.partition]
+	c.t = p.tenures[first.partition]
 	if c.t.cause == nil && w.scenario.timeout == 0 { // else it is the call's own
 		c.t.cause = c.ctx
 	}

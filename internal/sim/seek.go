@@ -9,7 +9,9 @@ import (
 type seek struct {
 	partition int32
 	to        int64
+	asked     time.Time
 	began     time.Time // the assignment that it began, most likely
+	early     bool      // that did, while a handler ran that had time left
 	sent      bool      // its commit reached the coordinator
 	over      bool      // Seek returned
 	done      bool      // with nil: neither a crash nor a rebalance undoes it
@@ -56,7 +58,7 @@ func (w *world) seek(partition int32, by int64) bool {
 		return false
 	}
 	to := min(max(0, w.commits.at(partition)+by), int64(len(w.ledger.logs[partition])))
-	s := &seek{partition: partition, to: to}
+	s := &seek{partition: partition, to: to, asked: time.Now()}
 	p.seeks = append(p.seeks, s)
 	w.seeking++
 	w.spawn(func() { p.seek(s) })
@@ -85,6 +87,8 @@ func (p *process) seek(s *seek) {
 	case p.gone || err != nil: // it may have come to pass nevertheless
 	case s.began.IsZero():
 		w.failLockedf("seek: %s moved partition %d to %d, and no assignment began there", p.name, s.partition, s.to)
+	case s.early:
+		w.failLockedf("seek: %s moved partition %d to %d, and did not wait for its handlers", p.name, s.partition, s.to)
 	case !s.sent:
 		w.failLockedf("seek: %s moved partition %d to %d, and did not commit that", p.name, s.partition, s.to)
 	default:

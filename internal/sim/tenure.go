@@ -82,6 +82,9 @@ func (p *process) assigned(i sluice.AssignedInfo) {
 	}
 	if s := p.moving(i.Partition); s != nil {
 		t.seek, s.began, t.atLeast = s, t.began, min(t.atLeast, s.to)
+		for c := range p.calls {
+			s.early = s.early || c.t.partition == t.partition && c.t.ended.Equal(t.began) && t.began.Sub(s.asked) < w.scenario.drain
+		}
 		w.ledger.undo(i.Partition, s.to)
 	}
 	p.tenures[i.Partition] = t
