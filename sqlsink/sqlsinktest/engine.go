@@ -47,7 +47,7 @@ func inserts(n int) (log []event, want []string) {
 	return log, want
 }
 
-// patience is how long a case waits for what must come.
+// patience is how long a case waits for what must come, or for the next step on the way to it.
 const patience = 20 * time.Second
 
 // assignment is a claimed partition. It is the engine, as far as a sink knows one.
@@ -139,8 +139,11 @@ func (a *assignment) work(log []event, size int) {
 func (a *assignment) run(log []event, size int) error {
 	deadline := time.Now().Add(patience)
 	for a.next < int64(len(log)) {
+		next, dead := a.next, len(a.dead)
 		err := a.handle(a.Context(), log, min(a.next+int64(size), int64(len(log))))
-		if err != nil && time.Now().After(deadline) {
+		if a.next > next || len(a.dead) > dead { // rows of many megabytes take their time, one after the other
+			deadline = time.Now().Add(patience)
+		} else if err != nil && time.Now().After(deadline) {
 			return fmt.Errorf("no end in sight at offset %d: %w", a.next, err)
 		}
 		if IsReclaim(err) {
