@@ -196,8 +196,14 @@ func (w way) produce(c *bubble.Cluster, first, n int) int {
 }
 
 func (w way) committed(c *bubble.Cluster) (sum int) {
+	offsets, err := c.Admin().FetchOffsets(context.Background(), "g") // of all partitions at once: it is asked again and again
+	if err != nil {
+		return 0
+	}
 	for p := range w.partitions {
-		sum += int(max(0, c.Committed("g", "orders", p)))
+		if o, ok := offsets.Lookup("orders", p); ok {
+			sum += int(o.At)
+		}
 	}
 	return sum
 }
@@ -207,6 +213,10 @@ func TestADatabaseOutageOfTwoHoursDeadLettersNothing(t *testing.T) {
 		for _, attempts := range []int{1, 3} {
 			if attempts == 1 && w.partitions != 1 {
 				continue // half of them will do
+			}
+			half := time.Hour
+			if w.partitions > 1 {
+				half = 10 * time.Minute // many times the longest backoff: from then on one minute is as the other, and costs as much
 			}
 			t.Run(fmt.Sprintf("%s, %d attempts", name, attempts), func(t *testing.T) {
 				bubble.Run(t, map[string]int32{"orders": w.partitions, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
@@ -222,12 +232,12 @@ func TestADatabaseOutageOfTwoHoursDeadLettersNothing(t *testing.T) {
 					}
 					s.set(true)
 					all += w.produce(c, 50, 50)
-					time.Sleep(time.Hour) // virtual
+					time.Sleep(half) // virtual
 					if h := m.app.Health(); h.Ready || !strings.Contains(fmt.Sprint(h.Problems), "outage since 2000-01-01T00:0") {
 						t.Fatalf("health in an outage: %+v", h.Problems)
 					}
 					all += w.produce(c, 100, 10)
-					time.Sleep(time.Hour) // virtual
+					time.Sleep(half) // virtual
 					calls := s.callsAway()
 					s.set(false)
 					c.Until("the rest", func() bool { return w.committed(c) == all })
