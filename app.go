@@ -352,6 +352,7 @@ func (a *App) Health() Health {
 	eh := e.Health()
 	h.Protocol = GroupProtocol(eh.Protocol)
 	h.Problems = append(h.Problems, eh.Problems...)
+	h.Notes = eh.Notes
 	if !eh.Joined {
 		h.Problems = append(h.Problems, "not a member of the group "+a.cfg.Group+" yet")
 	}

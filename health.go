@@ -12,6 +12,9 @@ type Health struct {
 	Protocol GroupProtocol `json:"protocol,omitempty"`
 	// Problems says what is wrong, a sentence each; empty when all is well.
 	Problems []string `json:"problems"`
+	// Notes says what is worth knowing and makes nothing unready: that other members of the group read other topics, as they may while
+	// a new version is deployed. Omitted in JSON when there are none.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Stats are counters since the app was made. They only grow.

@@ -208,7 +208,7 @@ func (w way) committed(c *bubble.Cluster) (sum int) {
 	return sum
 }
 
-func TestADatabaseOutageOfTwoHoursDeadLettersNothing(t *testing.T) {
+func TestInvariant11ADatabaseOutageOfTwoHoursDeadLettersNothing(t *testing.T) {
 	for name, w := range ways {
 		for _, attempts := range []int{1, 3} {
 			if attempts == 1 && w.partitions != 1 {
@@ -228,13 +228,13 @@ func TestADatabaseOutageOfTwoHoursDeadLettersNothing(t *testing.T) {
 					m := join(t, cfg, w.add(&s, attempts, sluice.Retry{}))
 					c.Until("the work", func() bool { return w.committed(c) == all })
 					if o := of[sluice.OutageInfo](&l, "Outage"); len(o) != 0 || !m.app.Health().Ready {
-						t.Fatalf("an outage before there is one: %+v, %v", o, m.app.Health().Problems)
+						t.Fatalf("invariant 11: an outage before there is one: %+v, %v", o, m.app.Health().Problems)
 					}
 					s.set(true)
 					all += w.produce(c, 50, 50)
 					time.Sleep(half) // virtual
 					if h := m.app.Health(); h.Ready || !strings.Contains(fmt.Sprint(h.Problems), "outage since 2000-01-01T00:0") {
-						t.Fatalf("health in an outage: %+v", h.Problems)
+						t.Fatalf("invariant 11: health in an outage: %+v", h.Problems)
 					}
 					all += w.produce(c, 100, 10)
 					time.Sleep(half) // virtual
@@ -242,22 +242,22 @@ func TestADatabaseOutageOfTwoHoursDeadLettersNothing(t *testing.T) {
 					s.set(false)
 					c.Until("the rest", func() bool { return w.committed(c) == all })
 					if n := s.lanes(t); n != all {
-						t.Errorf("%d records were handled, want %d", n, all)
+						t.Errorf("invariant 11: %d records were handled, want %d", n, all)
 					}
 					// Two hours at 22 s or more a probe, and how it began.
 					if most := 400 * 10; calls > most {
-						t.Errorf("%d calls in the outage, want at most %d", calls, most)
+						t.Errorf("invariant 11: %d calls in the outage, want at most %d", calls, most)
 					}
 					if h := m.app.Health(); !h.Ready {
-						t.Errorf("health after the outage: %+v", h.Problems)
+						t.Errorf("invariant 11: health after the outage: %+v", h.Problems)
 					}
 					m.leave(t)
 					if st := m.app.Stats(); st.DeadLettered != 0 || st.Outages != 1 {
-						t.Errorf("%+v", st)
+						t.Errorf("invariant 11: %+v", st)
 					}
 					o := of[sluice.OutageInfo](&l, "Outage")
 					if len(o) != 2 || o[0].Ended || !o[1].Ended || !o[0].Breaker || o[0].Err == nil || !slices.Equal(o[0].Topics, []string{"orders"}) {
-						t.Errorf("told of %+v", o)
+						t.Errorf("invariant 11: told of %+v", o)
 					}
 				})
 			})
@@ -266,7 +266,7 @@ func TestADatabaseOutageOfTwoHoursDeadLettersNothing(t *testing.T) {
 }
 
 // A server that is away may let calls wait until they give up. Then it is back before the last of them fail.
-func TestAnOutageInWhichCallsHangDeadLettersNothing(t *testing.T) {
+func TestInvariant11AnOutageInWhichCallsHangDeadLettersNothing(t *testing.T) {
 	for name, w := range ways {
 		for _, attempts := range []int{1, 3} {
 			for _, back := range []time.Duration{3 * time.Second, 17 * time.Second} {
@@ -291,10 +291,10 @@ func TestAnOutageInWhichCallsHangDeadLettersNothing(t *testing.T) {
 						s.set(false)
 						c.Until("the rest", func() bool { return w.committed(c) == all })
 						if n := s.lanes(t); n != all {
-							t.Errorf("%d records were handled, want %d", n, all)
+							t.Errorf("invariant 11: %d records were handled, want %d", n, all)
 						}
 						if st := m.app.Stats(); st.DeadLettered != 0 {
-							t.Errorf("%+v", st)
+							t.Errorf("invariant 11: %+v", st)
 						}
 						m.leave(t)
 					})
@@ -307,6 +307,9 @@ func TestAnOutageInWhichCallsHangDeadLettersNothing(t *testing.T) {
 // A record that takes long to fail is found out as well, where there are other lanes. In a single lane it cannot be told from an outage.
 func TestARecordThatTakesLongToFailIsFoundOutByOtherLanes(t *testing.T) {
 	for name, w := range ways {
+		if w.batch && w.partitions == 1 {
+			continue // where its batch begins before it, others succeed alone; where it begins with it, none does
+		}
 		for _, attempts := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s, %d attempts", name, attempts), func(t *testing.T) {
 				bubble.Run(t, map[string]int32{"orders": w.partitions, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
@@ -317,7 +320,7 @@ func TestARecordThatTakesLongToFailIsFoundOutByOtherLanes(t *testing.T) {
 						time.Sleep(time.Minute) // virtual
 						all += w.produce(c, 20+i, 1)
 					}
-					single := w.partitions == 1 && !w.batch // of a batch, others succeed alone before it
+					single := w.partitions == 1
 					if single {
 						if h := fmt.Sprint(m.app.Health().Problems); !strings.Contains(h, "every record fails, which counts as an outage since") {
 							t.Errorf("health: %v", h)
@@ -409,7 +412,7 @@ func TestATopicThatIsPoisonAltogetherStandsStill(t *testing.T) {
 }
 
 // What a handler calls an outage stops its whole route, and nothing else.
-func TestInAnOutageOneHandlerAtATimeIsCalled(t *testing.T) {
+func TestInvariant11InAnOutageOneHandlerAtATimeIsCalled(t *testing.T) {
 	for name, w := range ways {
 		t.Run(name, func(t *testing.T) {
 			bubble.Run(t, map[string]int32{"orders": w.partitions, "other": 1, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
@@ -434,10 +437,10 @@ func TestInAnOutageOneHandlerAtATimeIsCalled(t *testing.T) {
 				c.Produce("other", 0, 0, 40, 0)
 				time.Sleep(100 * time.Second)
 				if n := s.callsAway(); s.most > 1 || n < 10 || n > 14 {
-					t.Errorf("%d calls in 100 s, with a backoff of 7.5 to 10 s, %d at once", n, s.most)
+					t.Errorf("invariant 11: %d calls in 100 s, with a backoff of 7.5 to 10 s, %d at once", n, s.most)
 				}
 				if n := c.Committed("g", "other", 0); n != 40 {
-					t.Errorf("another route has committed %d of 40", n)
+					t.Errorf("invariant 11: another route has committed %d of 40", n)
 				}
 				second := join(t, configFor(t, c, nil), add) // partitions leave in the middle of it
 				c.Until("the second member has some", func() bool { return len(second.app.Snapshot().Partitions) > 0 })
@@ -445,17 +448,17 @@ func TestInAnOutageOneHandlerAtATimeIsCalled(t *testing.T) {
 				began := time.Now()
 				m.leave(t)
 				if took := time.Since(began); took > time.Second {
-					t.Errorf("a stop in an outage took %v", took)
+					t.Errorf("invariant 11: a stop in an outage took %v", took)
 				}
 				time.Sleep(time.Minute)
 				s.set(false)
 				c.Until("the rest", func() bool { return w.committed(c) == all })
 				second.leave(t)
 				if n := s.lanes(t); n != all {
-					t.Errorf("%d records were handled, want %d", n, all)
+					t.Errorf("invariant 11: %d records were handled, want %d", n, all)
 				}
 				if n := m.app.Stats().DeadLettered + second.app.Stats().DeadLettered; n > 0 {
-					t.Errorf("%d dead letters", n)
+					t.Errorf("invariant 11: %d dead letters", n)
 				}
 			})
 		})

@@ -87,7 +87,7 @@ func (w way) with(s *server, retry sluice.Retry, more func(*sluice.Policy)) func
 }
 
 // No outage makes a record stuck, nor does the time before it count: a handler's word, or what all records do.
-func TestAnOutageMakesNothingStuck(t *testing.T) {
+func TestInvariant11AnOutageMakesNothingStuck(t *testing.T) {
 	for name, w := range ways {
 		for kind, err := range map[string]error{"plain errors": nil, "Outage": sluice.Outage(io.EOF)} {
 			for _, then := range []sluice.StuckAction{sluice.StuckPark, sluice.StuckDeadLetter, sluice.StuckHalt} {
@@ -106,10 +106,10 @@ func TestAnOutageMakesNothingStuck(t *testing.T) {
 						s.set(false)
 						c.Until("the rest", func() bool { return w.committed(c) == all })
 						if n := s.lanes(t); n != all {
-							t.Errorf("%d records were handled, want %d", n, all)
+							t.Errorf("invariant 11: %d records were handled, want %d", n, all)
 						}
 						if st := m.app.Stats(); st.Stuck != 0 || st.DeadLettered != 0 || st.Outages != 1 {
-							t.Errorf("%+v", st)
+							t.Errorf("invariant 11: %+v", st)
 						}
 						m.leave(t)
 					})
@@ -119,7 +119,7 @@ func TestAnOutageMakesNothingStuck(t *testing.T) {
 	}
 }
 
-func TestTheClockOfAStuckRecordStartsAgainAfterAnOutage(t *testing.T) {
+func TestInvariant11TheClockOfAStuckRecordStartsAgainAfterAnOutage(t *testing.T) {
 	for kind, err := range map[string]error{"plain errors": nil, "Outage": sluice.Outage(io.EOF)} {
 		t.Run(kind, func(t *testing.T) {
 			bubble.Run(t, map[string]int32{"orders": 3, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
@@ -138,14 +138,14 @@ func TestTheClockOfAStuckRecordStartsAgainAfterAnOutage(t *testing.T) {
 				for time.Since(over) < stuckAfter-time.Minute {
 					time.Sleep(time.Second)
 					if dead() > 0 {
-						t.Fatalf("given up %v after an outage", time.Since(over))
+						t.Fatalf("invariant 11: given up %v after an outage", time.Since(over))
 					}
 				}
 				time.Sleep(time.Minute + longest)
 				all += w.produce(c, 40, 1) // for the record to be judged by
 				c.Until("the rest", func() bool { return w.committed(c) == all })
 				if n := s.lanes(t); n != all-1 || dead() != 1 {
-					t.Errorf("%d records were handled, want %d; %d dead letters", n, all-1, dead())
+					t.Errorf("invariant 11: %d records were handled, want %d; %d dead letters", n, all-1, dead())
 				}
 				m.leave(t)
 			})

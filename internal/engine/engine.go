@@ -126,6 +126,9 @@ type Engine struct {
 	topicTrouble map[string]topicTrouble
 	topicsSeen   atomic.Int64 // when topics were last looked at: Unix nanoseconds
 	topicsNow    chan struct{}
+	compared     membership // when the members' topics were last compared; of topicsLoop
+	differs      string     // what they differ in from ours; "" nothing
+	membersNote  string     // that in a sentence
 	commitFails  failing
 	labels       context.Context // of Run: profiles show its labels on workers
 	lastBadge    int

@@ -14,6 +14,7 @@ type Health struct {
 	Protocol string
 	Stuck    bool // a restart mends it, and nothing else does
 	Problems []string
+	Notes    []string // that are no problems
 }
 
 // fetchMemory is how long a failed fetch is a problem: a client that goes on failing tells so more often.
@@ -76,6 +77,9 @@ func (e *Engine) Health() Health {
 		h.Problems = append(h.Problems, p)
 	}
 	slices.Sort(h.Problems)
+	if e.membersNote != "" {
+		h.Notes = append(h.Notes, e.membersNote)
+	}
 	return h
 }
 

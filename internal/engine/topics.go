@@ -47,6 +47,7 @@ func (e *Engine) topicsLoop(ctx context.Context) {
 			return
 		case <-e.topicsNow:
 			e.lookAtTopics(ctx)
+			e.lookAtMembers(ctx)
 		}
 	}
 }
