@@ -259,7 +259,7 @@ func (a *App) engineConfig() engine.Config {
 		MaxBytes:        a.cfg.MaxBufferedBytes,
 		NeverContain:    retryTopicMark(a.cfg.Group),
 		NeverMatch:      a.deadLetterTopics(),
-		Observer:        sourcesOf(a.retryTopics()).observer(a.cfg.Events.observer()),
+		Observer:        a.sourcesOf(a.retryTopics()).observer(a.cfg.Events.observer()),
 		ReadUncommitted: a.cfg.ReadUncommitted,
 		StallAfter:      stallAfter(a.cfg),
 		SilenceLimit:    max(a.cfg.SessionTimeout, a.cfg.RebalanceTimeout),

@@ -49,12 +49,12 @@ func DeadLetterRecord(d DeadLetter, group string, f engine.Failure) *kgo.Record 
 
 // RetryCopy is the copy of a failed source record for a retry topic.
 func RetryCopy(to string, f engine.Failure, now time.Time) *kgo.Record {
-	return retryCopy(to, f.Record.Partition, f, now)
+	return retryCopy(to, f.Record.Partition, "g", f, now)
 }
 
 // OriginOf makes the source record of a copy again, and the failure that it had.
 func OriginOf(copied *kgo.Record, source string) (engine.Failure, error) {
-	o, err := originOf(copied, source)
+	o, err := retrySources{"g", map[string]string{copied.Topic: source}}.origin(copied)
 	return engine.Failure{Record: o.record, TopicID: o.topicID, Attempts: o.attempts, First: o.first}, err
 }
 

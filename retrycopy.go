@@ -3,6 +3,7 @@ package sluice
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 // them again; the last one is for people.
 const (
 	retryHeaderPrefix       = "sluice-retry-"
+	retryHeaderGroup        = retryHeaderPrefix + "group"
 	retryHeaderTopic        = retryHeaderPrefix + "topic"
 	retryHeaderTopicID      = retryHeaderPrefix + "topic-id" // hex; zeros where the brokers tell none
 	retryHeaderPartition    = retryHeaderPrefix + "partition"
@@ -36,8 +38,13 @@ type origin struct {
 	first    time.Time // failure
 }
 
-// originOf reads a copy of a record of the source topic.
-func originOf(copied *kgo.Record, source string) (origin, error) {
+// errOtherGroup is the error of a copy that is another group's: two groups whose names and topics' names come to the same retry topic
+// read each other's copies.
+var errOtherGroup = errors.New("it is a copy of another group, which comes to a retry topic of the same name")
+
+// origin reads a copy that this group made of a record of the topic's source.
+func (s retrySources) origin(copied *kgo.Record) (origin, error) {
+	source := s.of[copied.Topic]
 	r := *copied
 	r.Headers = nil
 	headers := make(copyHeaders)
@@ -49,7 +56,7 @@ func originOf(copied *kgo.Record, source string) (origin, error) {
 		}
 	}
 	o := origin{record: &r}
-	var errs [7]error
+	var errs [8]error
 	r.Topic, errs[0] = source, headers.is(retryHeaderTopic, source)
 	o.topicID, errs[1] = headers.id(retryHeaderTopicID)
 	partition, err := headers.number(retryHeaderPartition, 0, math.MaxInt32)
@@ -62,6 +69,10 @@ func originOf(copied *kgo.Record, source string) (origin, error) {
 	first, err := headers.number(retryHeaderFirstFailure, math.MinInt64, math.MaxInt64)
 	o.first, errs[6] = time.UnixMilli(first), err
 	r.LeaderEpoch = -1
+	if other := headers[retryHeaderGroup]; other != "" && other != s.group {
+		return o, fmt.Errorf("%s[%d]@%d: %w: %s", copied.Topic, copied.Partition, copied.Offset, errOtherGroup, cut(other, maxHeaderError))
+	}
+	errs[7] = headers.is(retryHeaderGroup, s.group)
 	for _, err := range errs {
 		if err != nil {
 			return o, fmt.Errorf("%s[%d]@%d is no copy that the group made of a record of %s: %w; see who else writes to that topic",
@@ -98,15 +109,16 @@ func (h copyHeaders) id(name string) (id [16]byte, err error) {
 }
 
 // retryCopy is the copy of a source record that failed. Its timestamp says when the delay begins, which is not before now.
-func retryCopy(to string, partition int32, f engine.Failure, now time.Time) *kgo.Record {
+func retryCopy(to string, partition int32, group string, f engine.Failure, now time.Time) *kgo.Record {
 	r := f.Record
-	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+8)
+	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+9)
 	for _, h := range r.Headers {
 		if !strings.HasPrefix(h.Key, retryHeaderPrefix) {
 			headers = append(headers, h)
 		}
 	}
 	headers = append(headers, textHeaders("",
+		retryHeaderGroup, group,
 		retryHeaderTopic, r.Topic,
 		retryHeaderTopicID, hex.EncodeToString(f.TopicID[:]),
 		retryHeaderPartition, strconv.Itoa(int(r.Partition)),
@@ -122,14 +134,17 @@ func retryCopy(to string, partition int32, f engine.Failure, now time.Time) *kgo
 	}
 }
 
-// retrySources are the sources of retry topics, by the topics' names. What handlers, middleware, events and dead letters are given of
-// a copy is its source record.
-type retrySources map[string]string
+// retrySources are the sources of a group's retry topics, by the topics' names. What handlers, middleware, events and dead letters are
+// given of a copy is its source record.
+type retrySources struct {
+	group string
+	of    map[string]string
+}
 
-func sourcesOf(topics []retryTopic) retrySources {
-	s := make(retrySources)
+func (a *App) sourcesOf(topics []retryTopic) retrySources {
+	s := retrySources{a.cfg.Group, make(map[string]string)}
 	for _, t := range topics {
-		s[t.name] = t.source
+		s.of[t.name] = t.source
 	}
 	return s
 }
@@ -142,7 +157,7 @@ func (s retrySources) handler(h routeHandler) routeHandler {
 			if w.Delays == 0 {
 				return handle(ctx, w, r, attempt)
 			}
-			o, err := originOf(r, s[r.Topic])
+			o, err := s.origin(r)
 			if err != nil {
 				return noCopy(err)
 			}
@@ -167,7 +182,7 @@ func (s retrySources) handleBatch(
 	sources := engine.Batch{Next: -1, NextEpoch: -1} // the sources' offsets are in no order
 	each := make([]engine.Outcome, len(b.Records))
 	for i, r := range b.Records {
-		o, err := originOf(r, s[r.Topic])
+		o, err := s.origin(r)
 		if each[i].Kind = engine.HandedBack; err != nil {
 			each[i] = noCopy(err)
 			continue
@@ -183,8 +198,11 @@ func (s retrySources) handleBatch(
 	return handle(ctx, &sources)
 }
 
-// noCopy is the outcome of a record that somebody else wrote to a retry topic.
+// noCopy is the outcome of a record that somebody else wrote to a retry topic. Another group's copies are handled by that one.
 func noCopy(err error) engine.Outcome {
+	if errors.Is(err, errOtherGroup) {
+		return engine.Outcome{Kind: engine.Skipped, Err: err}
+	}
 	return engine.Outcome{Kind: engine.Poison, Err: err, Class: "poison"}
 }
 
@@ -195,8 +213,8 @@ func (o *origin) work() *engine.Work {
 
 // failure tells of the source record where a copy failed. What is no copy stays as it is.
 func (s retrySources) failure(f engine.Failure) engine.Failure {
-	if source, ok := s[f.Record.Topic]; ok {
-		if o, err := originOf(f.Record, source); err == nil {
+	if _, ok := s.of[f.Record.Topic]; ok {
+		if o, err := s.origin(f.Record); err == nil {
 			f.Record, f.TopicID, f.First = o.record, o.topicID, o.first
 			f.Attempts += o.attempts
 		}
@@ -206,7 +224,7 @@ func (s retrySources) failure(f engine.Failure) engine.Failure {
 
 // observer has what is told of copies be about their source records.
 func (s retrySources) observer(o engine.Observer) engine.Observer {
-	if len(s) == 0 {
+	if len(s.of) == 0 {
 		return o
 	}
 	failed := func(i engine.FailedInfo) engine.FailedInfo {
@@ -228,7 +246,7 @@ func (a *App) retryOn(out *engine.Route, r addedRoute, topics []retryTopic) {
 	for _, t := range topics {
 		out.RetryTopics[t.name] = t.delays
 	}
-	sources := sourcesOf(topics)
+	sources := a.sourcesOf(topics)
 	handler := sources.handler(r.handler)
 	out.Handle, out.HandleBatch = handler.record, handler.batch
 	if write := out.DeadLetter; write != nil {
@@ -238,7 +256,7 @@ func (a *App) retryOn(out *engine.Route, r addedRoute, topics []retryTopic) {
 	out.Retry = func(f engine.Failure, done func(error)) {
 		f = sources.failure(f)
 		to := retryTopicName(f.Record.Topic, a.cfg.Group, out.Delays[f.Delays])
-		copied := retryCopy(to, a.retryPartition(to, f.Record.Partition), f, time.Now())
+		copied := retryCopy(to, a.retryPartition(to, f.Record.Partition), a.cfg.Group, f, time.Now())
 		ctx := context.Background() //nolint:forbidigo // as for a dead letter
 		enqueue(ctx, copied, func(_ *kgo.Record, err error) { done(err) })
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -130,18 +131,30 @@ func (a *App) retryTopicsBeside(routes []addedRoute) (errs []error) {
 
 // checkRetryTopics judges the retry topics that there are.
 func (a *App) checkRetryTopics(ctx context.Context, cl *kgo.Client) error {
-	_, _, err := a.lookAtRetryTopics(ctx, cl)
+	_, err := a.lookAtRetryTopics(ctx, cl)
 	return err
 }
 
-// lookAtRetryTopics returns how many partitions the retry topics have or need, those that there are not by that number, and what is
-// wrong with the others.
-func (a *App) lookAtRetryTopics(
-	ctx context.Context, cl *kgo.Client,
-) (partitions map[string]int32, missing map[int32][]string, err error) {
+// retryLook is what the brokers say of the retry topics.
+type retryLook struct {
+	partitions map[string]int32 // that they have, or need
+	missing    []missingTopic
+	unknown    []string // sources that there are not, or not yet
+}
+
+// missingTopic is a retry topic that there is not.
+type missingTopic struct {
+	retryTopic
+
+	partitions int32 // of its source
+	replicas   int16
+}
+
+// lookAtRetryTopics returns how the retry topics are; its error says what is wrong with them.
+func (a *App) lookAtRetryTopics(ctx context.Context, cl *kgo.Client) (look retryLook, err error) {
 	retries := a.retryTopics()
 	if len(retries) == 0 {
-		return nil, nil, nil
+		return look, nil
 	}
 	var names []string
 	for _, t := range retries {
@@ -149,27 +162,29 @@ func (a *App) lookAtRetryTopics(
 	}
 	found, err := describeTopics(ctx, cl, names)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the retry topics: %w", err)
+		return look, fmt.Errorf("read the retry topics: %w", err)
 	}
-	partitions, missing = make(map[string]int32), make(map[int32][]string)
+	look.partitions = make(map[string]int32)
 	errs := []error{judgeRetryLogs(ctx, cl, retries)}
 	for _, t := range retries {
-		topic, source := found[t.name], int32(len(found[t.source].Partitions))
-		if source == 0 {
-			continue // checkTopics tells
+		topic, source := found[t.name], found[t.source].Partitions
+		want := int32(len(source))
+		if want == 0 {
+			look.unknown = append(look.unknown, t.source)
+			continue
 		}
-		partitions[t.name] = source
+		look.partitions[t.name] = want
 		switch err := kerr.ErrorForCode(topic.ErrorCode); {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			missing[source] = append(missing[source], t.name)
-		case err != nil, len(topic.Partitions) == int(source):
+			look.missing = append(look.missing, missingTopic{t, want, int16(len(source[0].Replicas))})
+		case err != nil, len(topic.Partitions) == int(want):
 			errs = append(errs, judgeTopic("retry topic", t.name, toRead, kmsg.ACLOperationRead, topic),
 				judgeTopic("retry topic", t.name, toWrite, kmsg.ACLOperationWrite, topic))
 		default:
-			errs = append(errs, otherPartitions(t, len(topic.Partitions), int(source)))
+			errs = append(errs, otherPartitions(t, len(topic.Partitions), int(want)))
 		}
 	}
-	return partitions, missing, errors.Join(errs...)
+	return look, errors.Join(errs...)
 }
 
 // judgeRetryLogs refuses retry topics whose log forgets copies that are not due. What we may not read is taken as good.
@@ -219,7 +234,7 @@ func otherPartitions(t retryTopic, has, want int) *ConfigError {
 			"many: %s", has, t.source, want, remedy)}
 }
 
-// makeRetryTopics creates the retry topics that there are not, and waits until the brokers know them.
+// makeRetryTopics creates the retry topics that there are not, and waits until the brokers know them and their sources.
 func (a *App) makeRetryTopics(ctx context.Context) error {
 	if len(a.retryTopics()) == 0 {
 		return nil
@@ -232,43 +247,104 @@ func (a *App) makeRetryTopics(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	for {
-		partitions, missing, err := a.lookAtRetryTopics(ctx, cl)
-		if err != nil || len(missing) == 0 {
-			a.retryPartitions = partitions
+		look, err := a.lookAtRetryTopics(ctx, cl)
+		if err != nil {
 			return err
 		}
-		for partitions, names := range missing {
-			if err := createRetryTopics(ctx, cl, partitions, names); err != nil {
-				return err
-			}
+		if len(look.missing) == 0 && len(look.unknown) == 0 {
+			a.retryPartitions = look.partitions
+			return nil
+		}
+		if err := createRetryTopics(ctx, cl, look.missing); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the retry topics %v were created, and the brokers do not know them yet: %w", missing, ctx.Err())
+			return fmt.Errorf("retry topics: the brokers know neither %v nor the topics created for them: %w", look.unknown, ctx.Err())
 		case <-time.After(topicWait):
 		}
 	}
 }
 
-// createRetryTopics creates topics with as many replicas as the brokers have by default. Somebody else may have been faster.
-func createRetryTopics(ctx context.Context, cl *kgo.Client, partitions int32, names []string) error {
-	// Of copies with the same key each counts.
-	configs := map[string]*string{"cleanup.policy": new("delete")}
-	created, err := kadm.NewClient(cl).CreateTopics(ctx, partitions, -1, configs, names...)
+// inherited are the settings that a retry topic gets from its source, where we may read them: a record's only copy is as safe there as
+// the record was, and finds room.
+var inherited = []string{"min.insync.replicas", maxMessageBytes}
+
+const maxMessageBytes = "max.message.bytes"
+
+// copyOverhead is what a copy's own headers may add to a record.
+const copyOverhead = 16 << 10
+
+// createRetryTopics creates topics that are as safe as their sources. Somebody else may have been faster.
+func createRetryTopics(ctx context.Context, cl *kgo.Client, topics []missingTopic) error {
+	if len(topics) == 0 {
+		return nil
+	}
+	admin := kadm.NewClient(cl)
+	of, sources := make(map[string]string), make([]string, len(topics))
+	for i, t := range topics {
+		of[t.name], sources[i] = t.source, t.source
+	}
+	configs, err := admin.DescribeTopicConfigs(ctx, sources...)
 	if err != nil {
-		return fmt.Errorf("create the retry topics %v: %w", names, err)
+		return fmt.Errorf("read the settings of the topics %v: %w", sources, err)
+	}
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.TimeoutMillis = int32(checkTimeout.Milliseconds())
+	for _, t := range topics {
+		topic := kmsg.NewCreateTopicsRequestTopic()
+		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = t.name, t.partitions, t.replicas
+		settings := map[string]string{
+			"cleanup.policy":         "delete",     // of copies with the same key each counts
+			"message.timestamp.type": "CreateTime", // from which the delay counts
+		}
+		inherit(settings, configs, t.source)
+		for _, name := range slices.Sorted(maps.Keys(settings)) {
+			config := kmsg.NewCreateTopicsRequestTopicConfig()
+			config.Name, config.Value = name, new(settings[name])
+			topic.Configs = append(topic.Configs, config)
+		}
+		req.Topics = append(req.Topics, topic)
+	}
+	created, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return fmt.Errorf("create the retry topics of %v: %w", sources, err)
 	}
 	var errs []error
-	for _, t := range created.Sorted() {
-		if t.Err == nil || errors.Is(t.Err, kerr.TopicAlreadyExists) {
+	for _, t := range created.Topics {
+		err := kerr.ErrorForCode(t.ErrorCode)
+		if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
 			continue
 		}
-		err := Explain(t.Err, toCreate, t.Topic)
-		if t.ErrMessage != "" {
-			err = fmt.Errorf("%w (%s)", err, t.ErrMessage)
+		err = Explain(err, toCreate, t.Topic)
+		if t.ErrorMessage != nil && *t.ErrorMessage != "" {
+			err = fmt.Errorf("%w (%s)", err, *t.ErrorMessage)
 		}
-		errs = append(errs, fmt.Errorf("create the retry topic %q: %w; or create it by hand, with %d partitions and cleanup.policy=delete",
-			t.Topic, err, partitions))
+		errs = append(errs, fmt.Errorf(
+			"create the retry topic %q: %w; or create it by hand, with as many partitions and replicas as %s, and cleanup.policy=delete",
+			t.Topic, err, of[t.Topic]))
 	}
 	return errors.Join(errs...)
+}
+
+// inherit adds the source's settings.
+func inherit(settings map[string]string, configs kadm.ResourceConfigs, source string) {
+	config, err := configs.On(source, nil)
+	if err != nil || config.Err != nil {
+		return // we may not read them
+	}
+	for _, c := range config.Configs {
+		value := c.MaybeValue()
+		if !slices.Contains(inherited, c.Key) || value == "" {
+			continue
+		}
+		if c.Key == maxMessageBytes {
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				continue
+			}
+			value = strconv.Itoa(n + copyOverhead)
+		}
+		settings[c.Key] = value
+	}
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -75,6 +78,12 @@ func TestRetryTopicsAreCreatedAtTheStart(t *testing.T) {
 			r.Policy = retrying(90*time.Second, time.Hour)
 			return sluice.Add(app, r)
 		}
+		_, err := c.Admin().AlterTopicConfigs(t.Context(), []kadm.AlterConfig{
+			{Name: "min.insync.replicas", Value: new("2")}, {Name: "max.message.bytes", Value: new("5000000")},
+		}, "orders")
+		if err != nil {
+			t.Fatal(err)
+		}
 		app, err := sluice.New(configFor(t, c, nil))
 		if err != nil {
 			t.Fatal(err)
@@ -105,14 +114,61 @@ func TestRetryTopicsAreCreatedAtTheStart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			want := map[string]string{"cleanup.policy": "delete", "message.timestamp.type": "CreateTime"}
+			if strings.HasPrefix(name, "orders") { // as its source
+				want["min.insync.replicas"], want["max.message.bytes"] = "2", strconv.Itoa(5_000_000+16<<10)
+			}
 			for _, config := range configs[0].Configs {
-				if config.Key == "cleanup.policy" && config.MaybeValue() != "delete" {
-					t.Errorf("%s: %s=%s", name, config.Key, config.MaybeValue())
+				if value, ok := want[config.Key]; ok && config.MaybeValue() != value {
+					t.Errorf("%s: %s=%s, want %s", name, config.Key, config.MaybeValue(), value)
 				}
+				delete(want, config.Key)
+			}
+			if len(want) > 0 {
+				t.Errorf("%s lacks %v", name, want)
 			}
 		}
 		for _, m := range members {
 			m.leave(t)
+		}
+	})
+}
+
+// The broker that is asked when they are made may know less than the one that was asked before.
+func TestRetryTopicsWaitForTheirSource(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 3, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+		asked := 0
+		c.ControlKey(int16(kmsg.Metadata), func(in kmsg.Request) (kmsg.Response, error, bool) {
+			c.KeepControl()
+			req, ok := in.(*kmsg.MetadataRequest)
+			if !ok || !slices.ContainsFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool { return t.Topic != nil && *t.Topic == "orders.g.retry.1m" }) {
+				return nil, nil, false //nolint:nilnil // not handled
+			}
+			if asked++; asked != 2 { // the first one is the check's
+				return nil, nil, false //nolint:nilnil // not handled
+			}
+			resp, ok := req.ResponseKind().(*kmsg.MetadataResponse)
+			for _, topic := range req.Topics {
+				unknown := kmsg.NewMetadataResponseTopic()
+				unknown.Topic, unknown.ErrorCode = topic.Topic, kerr.UnknownTopicOrPartition.Code
+				resp.Topics = append(resp.Topics, unknown)
+			}
+			return resp, nil, ok
+		})
+		c.Produce("orders", 1, 0, 10, 0)
+		all := calls{fail: func(value string, n int) error {
+			if value == "7" && n <= 2 {
+				return errors.New("not yet")
+			}
+			return nil
+		}}
+		m := join(t, configFor(t, c, nil), all.route(retrying(time.Minute), false))
+		c.Until("all of it", func() bool {
+			return c.Committed("g", "orders.g.retry.1m", 1) == 1 && c.Committed("g", "orders", 1) == 10
+		})
+		m.leave(t)
+		if asked < 3 {
+			t.Errorf("asked %d times", asked)
 		}
 	})
 }
@@ -123,7 +179,7 @@ func TestARetryTopicThatCannotBeCreatedIsTold(t *testing.T) {
 		m := join(t, configFor(t, c, nil), new(calls).route(retrying(time.Minute), false))
 		err := <-m.done
 		missing, ok := errors.AsType[*sluice.PermissionError](err)
-		if !ok || missing.Operation != "CREATE" || missing.Name != "orders.g.retry.1m" || !strings.Contains(err.Error(), "with 3 partitions") {
+		if !ok || missing.Operation != "CREATE" || missing.Name != "orders.g.retry.1m" || !strings.Contains(err.Error(), "as many partitions and replicas as orders") {
 			t.Fatalf("Run: %v", err)
 		}
 		fault.Remove()

@@ -312,7 +312,7 @@ func TestInvariant2ACopyThatNobodyCommittedIsReadWhateverTheStart(t *testing.T) 
 func forge(t *testing.T, c *bubble.Cluster, topic string, partition int32, source string, at time.Time, value string, change ...string) {
 	t.Helper()
 	said := map[string]string{
-		"topic": source, "topic-id": strings.Repeat("0", 32), "partition": fmt.Sprint(partition), "offset": "4", "timestamp": "5", "attempts": "2",
+		"group": "g", "topic": source, "topic-id": strings.Repeat("0", 32), "partition": fmt.Sprint(partition), "offset": "4", "timestamp": "5", "attempts": "2",
 		"first-failure": "6", "error": "no",
 	}
 	for pair := range slices.Chunk(change, 2) {
@@ -334,7 +334,7 @@ func TestWhatIsNoCopyIsPoison(t *testing.T) {
 		t.Run(fmt.Sprintf("batch %v", batch), func(t *testing.T) {
 			bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1, "orders.g.retry.5s": 1}, func(t *testing.T, c *bubble.Cluster) {
 				wrong := [][]string{
-					{"topic", "other"}, {"topic", ""}, {"partition", "-1"}, {"partition", "2147483648"}, {"offset", "x"}, {"offset", ""}, {"offset", "-1"},
+					{"group", ""}, {"topic", "other"}, {"topic", ""}, {"partition", "-1"}, {"partition", "2147483648"}, {"offset", "x"}, {"offset", ""}, {"offset", "-1"},
 					{"timestamp", "now"}, {"attempts", "0"}, {"attempts", "99999999999"}, {"first-failure", "1e3"}, {"topic-id", "zz"}, {"topic-id", "00"},
 					{"topic-id", strings.Repeat("0", 100_000)},
 				}
@@ -343,6 +343,7 @@ func TestWhatIsNoCopyIsPoison(t *testing.T) {
 					forge(t, c, "orders.g.retry.5s", 0, "orders", time.Now(), fmt.Sprint("bad ", i), change...)
 				}
 				c.Produce("orders.g.retry.5s", 0, 0, 1, 0) // none at all
+				forge(t, c, "orders.g.retry.5s", 0, "orders", time.Now(), "another group's", "group", "h")
 				all := calls{fail: func(value string, _ int) error {
 					if !strings.HasPrefix(value, "good") {
 						return errors.New("was handled")
@@ -350,8 +351,11 @@ func TestWhatIsNoCopyIsPoison(t *testing.T) {
 					return nil
 				}}
 				m := join(t, configFor(t, c, nil), all.route(retrying(5*time.Second, time.Minute), batch))
-				c.Until("the commit", func() bool { return c.Committed("g", "orders.g.retry.5s", 0) == int64(2*len(wrong)+1) })
+				c.Until("the commit", func() bool { return c.Committed("g", "orders.g.retry.5s", 0) == int64(2*len(wrong)+2) })
 				m.leave(t)
+				if n := m.app.Stats().Skipped; n != 1 {
+					t.Errorf("%d skipped, want the one of another group", n)
+				}
 				if n := all.values(); n != len(wrong) {
 					t.Errorf("%d handled, want %d", n, len(wrong))
 				}
@@ -651,7 +655,7 @@ func TestACopyIsItsSourceRecordAgain(t *testing.T) {
 			got.Err = f.Err
 			copied = sluice.RetryCopy("orders.g.retry.1m", got, now) // the next hop's headers take the place of these
 		}
-		if len(copied.Headers) != len(r.Headers)+8 {
+		if len(copied.Headers) != len(r.Headers)+9 {
 			t.Errorf("%s: after two hops: %v", name, copied.Headers)
 		}
 	}
