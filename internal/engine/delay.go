@@ -7,9 +7,13 @@ import (
 )
 
 // A record that has used up its attempts may go on to a retry topic: a copy is written there, and the record is finished when that
-// is acknowledged. The copy is handled, once, when it has lain there for the topic's delay. Until then it waits beside the lanes of
+// is acknowledged. The copy is handled when it has lain there for the topic's delay. Until then it waits beside the lanes of
 // its assignment, in the order of its log, which is about the order in which the copies are due. An assignment has one timer for all
 // of them; no worker is held, and nothing that other partitions wait for.
+//
+// With a breaker, a copy that fails waits for the backoff and is handled once more. It is given up, and goes on, when it fails again
+// although another record has succeeded since; until then it waits and comes again. So an outage sends nothing on. Copies never hold
+// their route, as records are there that tend to fail, and maybe no others for hours.
 
 // usedUp is the class of a failure that is none of the record's own: it failed as often as it may.
 const usedUp = "attempts"

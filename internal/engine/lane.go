@@ -28,8 +28,9 @@ type item struct {
 
 // trouble is the history of a record that did not succeed at once.
 type trouble struct {
-	attempts    int // that count
-	failed      int // failures, those in outages among them
+	attempts    int    // that count
+	failed      int    // failures, those in outages among them
+	begun       uint64 // the route's latest run when the record failed last
 	outages     int
 	first, last time.Time
 	err         error

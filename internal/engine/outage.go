@@ -10,6 +10,10 @@ import "time"
 // are tried at once. One that succeeds shows that it was the record's fault. When all there are fail as well, or Route.Breaker of
 // them, it is an outage, and from then on a probe waits for the backoff.
 //
+// A record that has used up its time may have done so where nothing else happens: it is given up only when it fails once more after
+// another one's success that came after its previous failure. Until then it is tried on, and the route goes on. So it is with copies,
+// see delay.go.
+//
 // Probes take the lanes in turn. Where a lane's first record has used up its attempts, the probe is a walk: it goes on to the
 // records behind it, as far as those have used up theirs, so that bad records at the head of every lane do not pass for an
 // outage for ever. A walk is over in no time, so when a record succeeds in it, those before it failed by their own fault.

@@ -39,9 +39,13 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return true
 	}
 	e.stats.Failed++
-	if out.Kind == Failed {
-		if t.failed++; t.failed == 1 {
+	before := t.begun
+	if out.Kind == Failed || out.Kind == Poison && together { // which was maybe another's fault
+		if t.failed++; t.failed == 1 && a.work.Delays == 0 {
 			rt.failing = rt.begun
+		}
+		if !together {
+			t.begun = rt.begun
 		}
 	}
 	o := rt.outage
@@ -90,11 +94,21 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		t.alone, t.due = true, time.Time{}
 		return true
 	}
-	e.tellFailed(e.cfg.Observer.Failed, it, a.nextDelay(t))
-	if out.Kind == Failed && rt.breaks() && !t.condemned && !r.proved && r.witness <= rt.failing {
-		e.suspect(rt, t)
-		return true
+	if out.Kind == Failed && rt.breaks() && !t.condemned && !r.proved { // do others succeed?
+		copied := a.work.Delays > 0
+		if !copied && r.witness <= rt.failing {
+			e.tellFailed(e.cfg.Observer.Failed, it, 0)
+			e.suspect(rt, t)
+			return true
+		}
+		if (copied || stuck) && (r.witness <= before || t.failed == 1) { // nobody did since it failed last
+			wait := rt.Backoff(t.attempts)
+			t.due = now.Add(wait)
+			e.tellFailed(e.cfg.Observer.Failed, it, wait)
+			return true
+		}
 	}
+	e.tellFailed(e.cfg.Observer.Failed, it, a.nextDelay(t))
 	return e.fail(r, l, it, out.Err)
 }
 

@@ -42,10 +42,11 @@ func (t *trouble) spent(a *assignment, more int) bool {
 
 // failedFor is the class of a record that is given up because it failed.
 func (t *trouble) failedFor(a *assignment) string {
-	if t.spent(a, 0) {
-		return usedUp
+	long := a.route.quits() && t.last.Sub(t.first) >= a.route.StuckAfter
+	if a.maxAttempts() == 0 || long && !t.spent(a, 0) {
+		return stuckClass
 	}
-	return stuckClass
+	return usedUp
 }
 
 // stuck tells that a record is stuck, once.
