@@ -54,16 +54,16 @@ type Policy struct {
 	// Retry says how often and how fast a failed record is tried again.
 	Retry Retry
 
-	// RetryTopics are delays. A record that has used up its attempts goes on to a topic for the first of them, is handled there once when
-	// it has lain there for the delay, then goes on to the next, and only after the last one OnFailure decides. Meanwhile the records
-	// behind it are handled: so the order of its lane is lost, which is what this is for. Poison goes to OnFailure at once, and in an
-	// outage nothing goes on (see Retry.Breaker). The record is finished when its copy is acknowledged; its handler, and everything
-	// that is told of it, sees it as it was in its own topic.
+	// RetryTopics are delays. A record that has used up its attempts goes on to a topic for the first of them, and is handled again when it
+	// has lain there for the delay. When it fails twice while others succeed (with Breaker -1: once), it goes on to the next, and only
+	// after the last one OnFailure decides. Meanwhile the records behind it are handled: so the order of its lane is lost, which is what
+	// this is for. Poison goes to OnFailure at once, and in an outage nothing goes on (see Retry.Breaker). The record is finished when its
+	// copy is acknowledged; its handler, and everything that is told of it, sees it as it was in its own topic.
 	//
-	// The topics are <topic>.<group>.retry.<delay>, as in orders.billing.retry.1m, and have as many partitions as their source. Run
-	// creates those that there are not. The group reads them from their first record, whatever Config.Start says. They are kept as
-	// long as the brokers' log.retention says, which has to be longer than the delay. A delay is at least 1 s, and may be late by about
-	// Fetch.MaxWait. They need Retry.MaxAttempts, and cannot be had with a Pattern, Offsets, BeforeHandle or Manual. Nil: none.
+	// The topics are <topic>.<group>.retry.<delay>, as in orders.billing.retry.1m, and have as many partitions as their source. Run creates
+	// those that there are not, as safe as their source. The group reads them from their first record, whatever Config.Start says. They are
+	// kept as long as the brokers' log.retention says, which has to be longer than the delay. A delay is at least 1 s, and may be late by
+	// about Fetch.MaxWait. They need Retry.MaxAttempts, and cannot be had with a Pattern, Offsets, BeforeHandle or Manual. Nil: none.
 	RetryTopics []time.Duration
 
 	// Stuck says what becomes of a record that fails for long while others succeed. Zero: nothing.

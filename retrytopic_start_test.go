@@ -141,7 +141,8 @@ func TestRetryTopicsWaitForTheirSource(t *testing.T) {
 		c.ControlKey(int16(kmsg.Metadata), func(in kmsg.Request) (kmsg.Response, error, bool) {
 			c.KeepControl()
 			req, ok := in.(*kmsg.MetadataRequest)
-			if !ok || !slices.ContainsFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool { return t.Topic != nil && *t.Topic == "orders.g.retry.1m" }) {
+			named := func(t kmsg.MetadataRequestTopic) bool { return t.Topic != nil && *t.Topic == "orders.g.retry.1m" }
+			if !ok || !slices.ContainsFunc(req.Topics, named) {
 				return nil, nil, false //nolint:nilnil // not handled
 			}
 			if asked++; asked != 2 { // the first one is the check's
