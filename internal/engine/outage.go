@@ -72,6 +72,22 @@ func (e *Engine) suspect(rt *Route, t *trouble) {
 	rt.hold(o)
 }
 
+// doubts tells whether a record that is to be given up may have failed in an outage, as nobody knows of another one's success that came
+// late enough; then it waits. before is the route's latest run at its previous failure.
+func (e *Engine) doubts(r *run, it *item, stuck bool, before uint64) bool {
+	rt, t, copied := r.a.route, it.trouble, r.a.work.Delays > 0
+	switch {
+	case !copied && r.witness <= rt.failing:
+		e.tellFailed(e.cfg.Observer.Failed, it, 0)
+		e.suspect(rt, t)
+		return true
+	case (copied || stuck) && (r.witness <= before || t.failed == 1):
+		e.again(it, rt.Backoff(t.attempts))
+		return true
+	}
+	return false
+}
+
 // failedIn takes in a failure while the route is held, which counts as no attempt.
 func (o *outage) failedIn(r *run, it *item, together bool) {
 	t, rt := it.trouble, r.a.route

@@ -80,8 +80,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		if wait < 0 {
 			wait = rt.Backoff(t.attempts)
 		}
-		t.due = now.Add(wait)
-		e.tellFailed(e.cfg.Observer.Failed, it, wait)
+		e.again(it, wait)
 		return true
 	}
 	switch {
@@ -94,22 +93,17 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		t.alone, t.due = true, time.Time{}
 		return true
 	}
-	if out.Kind == Failed && rt.breaks() && !t.condemned && !r.proved { // do others succeed?
-		copied := a.work.Delays > 0
-		if !copied && r.witness <= rt.failing {
-			e.tellFailed(e.cfg.Observer.Failed, it, 0)
-			e.suspect(rt, t)
-			return true
-		}
-		if (copied || stuck) && (r.witness <= before || t.failed == 1) { // nobody did since it failed last
-			wait := rt.Backoff(t.attempts)
-			t.due = now.Add(wait)
-			e.tellFailed(e.cfg.Observer.Failed, it, wait)
-			return true
-		}
+	if out.Kind == Failed && rt.breaks() && !t.condemned && !r.proved && e.doubts(r, it, stuck, before) {
+		return true
 	}
 	e.tellFailed(e.cfg.Observer.Failed, it, a.nextDelay(t))
 	return e.fail(r, l, it, out.Err)
+}
+
+// again has a record that failed wait for its next attempt.
+func (e *Engine) again(it *item, wait time.Duration) {
+	it.trouble.due = it.trouble.last.Add(wait)
+	e.tellFailed(e.cfg.Observer.Failed, it, wait)
 }
 
 // fail is what becomes of a record that cannot be handled; true keeps it in its lane.
