@@ -92,7 +92,10 @@ func (e *Engine) doubts(r *run, it *item, stuck bool, before uint64) bool {
 func (o *outage) failedIn(r *run, it *item, together bool) {
 	t, rt := it.trouble, r.a.route
 	t.outages++
-	t.due, t.tried = time.Time{}, o
+	t.due = time.Time{}
+	if !together { // else nobody knows whether it is this one's fault
+		t.tried = o
+	}
 	if r.probe {
 		o.err, o.failures = t.err, true
 	}
