@@ -148,8 +148,8 @@ func (w *world) commit(req *kmsg.OffsetCommitRequest) {
 	for _, t := range req.Topics {
 		for _, c := range t.Partitions {
 			w.commitOf(p, c.Partition, c.Offset)
-			if p != nil && p.tenures[c.Partition] != nil {
-				p.tenures[c.Partition].sent = time.Now()
+			if t := p.latest(c.Partition); t != nil { // which may have ended at this very moment
+				t.sent = time.Now()
 			}
 			if p != nil && p.asked[c.Partition] != c.Offset {
 				p.asked[c.Partition], p.askedAt[c.Partition] = c.Offset, time.Now()
@@ -190,15 +190,23 @@ func (w *world) commitOf(p *process, partition int32, offset int64) {
 	w.commits.covered[partition] = max(covered, offset)
 }
 
-// endedBefore tells whether the process has had a partition, and has let go of it before now.
-func (p *process) endedBefore(partition int32, now time.Time) bool {
-	ended := false
-	for _, t := range p.held {
+// latest is the tenure of a partition that the process has, or had last.
+func (p *process) latest(partition int32) *tenure {
+	if p == nil {
+		return nil
+	}
+	for _, t := range slices.Backward(p.held) {
 		if t.partition == partition {
-			ended = t.ended.Before(now)
+			return t
 		}
 	}
-	return ended
+	return nil
+}
+
+// endedBefore tells whether the process has had a partition, and has let go of it before now.
+func (p *process) endedBefore(partition int32, now time.Time) bool {
+	t := p.latest(partition)
+	return t != nil && t.ended.Before(now)
 }
 
 // compare looks at what the coordinator has after each commit: no commit goes back.
