@@ -30,7 +30,7 @@ type item struct {
 type trouble struct {
 	attempts    int    // that count
 	failed      int    // failures, those in outages among them
-	begun       uint64 // the route's latest run when the record failed last
+	begun       uint64 // the route's latest run when the record failed last, by itself; 0: it did not
 	outages     int
 	first, last time.Time
 	err         error

@@ -72,6 +72,19 @@ func (e *Engine) suspect(rt *Route, t *trouble) {
 	rt.hold(o)
 }
 
+// count takes in a failure. Others have to succeed after the first one, and after the first one alone: what the record failed in before
+// may have been the fault of others in its batch. Copies do not count for others: they tend to fail.
+func (t *trouble) count(a *assignment, together bool) {
+	rt := a.route
+	t.failed++
+	if (t.failed == 1 || !together && t.begun == 0) && a.work.Delays == 0 {
+		rt.failing = rt.begun
+	}
+	if !together {
+		t.begun = rt.begun
+	}
+}
+
 // doubts tells whether a record that is to be given up may have failed in an outage, as nobody knows of another one's success that came
 // late enough; then it waits. before is the route's latest run at its previous failure.
 func (e *Engine) doubts(r *run, it *item, stuck bool, before uint64) bool {

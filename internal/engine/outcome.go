@@ -41,12 +41,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 	e.stats.Failed++
 	before := t.begun
 	if out.Kind == Failed || out.Kind == Poison && together { // which was maybe another's fault
-		if t.failed++; t.failed == 1 && a.work.Delays == 0 {
-			rt.failing = rt.begun
-		}
-		if !together {
-			t.begun = rt.begun
-		}
+		t.count(a, together)
 	}
 	o := rt.outage
 	if out.Kind == Outage {
