@@ -94,9 +94,11 @@ type Retry struct {
 	// then, and attempts are not counted, until one succeeds. So an outage of any length dead-letters nothing. On a topic whose
 	// records all fail, be it a single one, the route stands still, health red. A handler's Poison counts at once, and is no sign of an
 	// outage. Breaker also bounds how many records behind a failed one of the same lane are tried, and so how many bad ones in a
-	// row a topic with a single lane may hold. Zero: 10. -1: off; each record counts by itself. It needs MaxAttempts, or a Stuck that
-	// gives records up, and has no effect on routes with Offsets, whose sinks say Poison and Outage by themselves. With MaxAttempts 1
-	// every failure is checked against another record, for which the route holds its breath.
+	// row a topic with a single lane may hold. Behind a record that stays when it is given up (Halt, StuckPark, StuckHalt) none is
+	// tried, as it would be out of order: in a single lane such a record is an outage until it succeeds. Zero: 10. -1: off; each
+	// record counts by itself. It needs MaxAttempts, or a Stuck that gives records up, and has no effect on routes with Offsets,
+	// whose sinks say Poison and Outage by themselves. With MaxAttempts 1 every failure is checked against another record, for which
+	// the route holds its breath.
 	Breaker int
 
 	// MaxAttempts is how often the handler is called for a record before it goes on to a retry topic, or OnFailure decides; calls in

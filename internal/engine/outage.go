@@ -22,6 +22,10 @@ import "time"
 // after another record's success counts against a record by itself; one that took long, and was followed by a success only, is made
 // once more. And a walk ends with a call that takes long: what is behind it waits, in its order.
 //
+// A walk also ends with a record that stays unfinished when it is given up, as with Halt and StuckPark: it is handled again some day, and
+// nothing behind it may be by then. Only another lane can show that it is the record's fault. In the only lane, it is an outage until
+// that record succeeds.
+//
 // All of it is guarded by Engine.mu.
 type outage struct {
 	since    time.Time
@@ -210,9 +214,11 @@ func (e *Engine) probed(r *run, v verdict) {
 		e.probeNow(rt, o)
 	case o.told:
 		e.probeLater(rt, o)
-	case v == failed && o.failed+1 < rt.Breaker:
+	case o.failed+1 < rt.Breaker && (v == failed || v == nobodyElse && rt.ready.len() > 0):
 		o.failed++
 		e.probeNow(rt, o)
+	case v == nobodyElse && time.Since(o.since) < inNoTime: // those that are under way may tell
+		e.probeLater(rt, o)
 	default:
 		e.tellOutage(rt, o)
 	}

@@ -49,6 +49,27 @@ func (t *trouble) failedFor(a *assignment) string {
 	return usedUp
 }
 
+// stays tells whether giving a record up, for a class of failure, leaves it unfinished. It is handled again after a restart or a move,
+// and so nothing behind it in its lane may be handled before.
+func (a *assignment) stays(class string) bool {
+	rt := a.route
+	switch {
+	case class == stuckClass && (rt.Stuck == StuckPark || rt.Stuck == StuckHalt):
+		return true
+	case class == usedUp && a.work.Delays < len(rt.Delays):
+		return false
+	}
+	return rt.OnFailure == Park || rt.OnFailure == Halt
+}
+
+// staysExhausted is stays for a record that has used up its attempts, with failures that it has not been told of, or its time.
+func (it item) staysExhausted(a *assignment, more int) bool {
+	if it.trouble.spent(a, more) {
+		return a.stays(usedUp)
+	}
+	return a.stays(stuckClass)
+}
+
 // stuck tells that a record is stuck, once.
 func (e *Engine) stuck(a *assignment, it *item) {
 	t := it.trouble

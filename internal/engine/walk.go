@@ -67,18 +67,31 @@ func (e *Engine) walk(rt *Route, r *run, outs []Outcome) {
 		r.walked.Store(int32(i))
 		if i < r.known || it.condemned() {
 			outs[i] = Outcome{Kind: condemned, Err: it.trouble.err}
-			if !it.condemned() && (it.trouble.slow || !it.exhausted(r.a, 0, r.overdue)) {
+			if !it.condemned() && (it.trouble.slow || !it.exhausted(r.a, 0, r.overdue)) || it.staysExhausted(r.a, 0) {
 				return
 			}
 			continue
 		}
 		outs[i] = Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}
 		outs[i] = e.handleAlone(rt, r, it)
-		if k := outs[i].Kind; k != Poison && k != Skipped &&
-			(k != Failed || !it.exhausted(r.a, 1, r.overdue) || time.Since(r.started) > inNoTime) {
+		if !r.mayPass(it, outs[i]) {
 			return
 		}
 	}
+}
+
+// mayPass tells whether a walk goes on behind a record that did not succeed: it is finished, or it will be if another one succeeds.
+func (r *run) mayPass(it item, out Outcome) bool {
+	switch out.Kind {
+	case Skipped:
+		return true
+	case Poison:
+		return !r.a.stays(out.Class)
+	case Failed:
+		return it.exhausted(r.a, 1, r.overdue) && !it.staysExhausted(r.a, 1) && time.Since(r.started) <= inNoTime
+	case Done, Outage, Reclaim, HandedBack, condemned:
+	}
+	return false
 }
 
 // handleAlone calls the route's handler for one record.
