@@ -10,8 +10,8 @@ import (
 // Retry.MaxAttempts counts calls, Stuck counts time, and what comes first decides. The zero value: there is none.
 //
 // A record is judged when an attempt fails: once its first failure in this assignment is After ago, it is stuck. No outage counts: the
-// clock of all records of a route stands still in one, and starts again when it is over. Save with StuckWarn, a record counts only when
-// others succeed, as [Retry] says of Breaker; when all fail, it is an outage, and nothing is stuck.
+// clock of all records of a route stands still in one, and starts again with a record's first failure after it. Save with StuckWarn, a
+// record counts only when others succeed, as [Retry] says of Breaker; when all fail, it is an outage, and nothing is stuck.
 //
 // It cannot be had on routes with Offsets, whose sinks say Poison and Outage by themselves.
 type Stuck struct {

@@ -91,3 +91,41 @@ func TestARecordOfABatchThatIsPoisonIsNotStuck(t *testing.T) {
 		})
 	}
 }
+
+// A record that an outage failed has not failed by itself: its clock begins at its first failure after it, not at the outage's end.
+func TestInvariant11TheFirstFailureAfterAnOutageMakesNothingStuck(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 2, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+		var calls atomic.Int64
+		c.Produce("orders", 0, 0, 1, 0)
+		m := join(t, configFor(t, c, nil), failing(sluice.Policy{
+			OnFailure: sluice.DeadLetter{Topic: "dlq"}, Retry: sluice.Retry{Breaker: -1},
+			Stuck: sluice.Stuck{After: time.Minute, Then: sluice.StuckDeadLetter},
+		}, func(m sluice.Message[string]) error {
+			if m.Partition() == 1 {
+				return nil
+			}
+			switch calls.Add(1) {
+			case 1:
+				return sluice.Outage(errors.New("the database is away"))
+			case 2:
+				return errors.New("and here is something else")
+			}
+			return nil
+		}))
+		c.Until("the outage", func() bool { return m.app.Stats().Outages == 1 })
+		if err := m.app.Pause("orders", 0); err != nil {
+			t.Fatal(err)
+		}
+		c.Produce("orders", 1, 0, 1, 0)
+		c.Until("its end", func() bool { return c.Committed("g", "orders", 1) == 1 })
+		time.Sleep(time.Hour) // in which the record is not called
+		if err := m.app.Resume("orders", 0); err != nil {
+			t.Fatal(err)
+		}
+		c.Until("the record", func() bool { return c.Committed("g", "orders", 0) == 1 })
+		m.leave(t)
+		if s := m.app.Stats(); s.DeadLettered > 0 || s.Stuck > 0 {
+			t.Errorf("invariant 11: stuck by its first failure: %+v", s)
+		}
+	})
+}

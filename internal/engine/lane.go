@@ -33,6 +33,7 @@ type trouble struct {
 	begun       uint64 // the route's latest run when the record failed last, by itself; 0: it did not
 	outages     int
 	first, last time.Time
+	since       time.Time // its first failure of its own after the last outage; zero: none
 	err         error
 	class       string
 	due         time.Time // not before

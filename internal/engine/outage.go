@@ -56,9 +56,9 @@ func (r *Route) mayStart() bool {
 
 // exhausted tells whether a record may be given up when others succeed: it has used up its attempts, with failures that it has not
 // been told of, or its time, as overdue says.
-func (it item) exhausted(a *assignment, more int, overdue time.Time) bool {
+func (it item) exhausted(a *assignment, more int, overdue span) bool {
 	t := it.trouble
-	return t != nil && (t.spent(a, more) || a.route.quits() && !t.first.After(overdue))
+	return t != nil && (t.spent(a, more) || a.route.quits() && overdue.holds(t.since))
 }
 
 // hold stops a route.
@@ -81,6 +81,9 @@ func (e *Engine) suspect(rt *Route, t *trouble) {
 func (t *trouble) count(a *assignment, together bool) {
 	rt := a.route
 	t.failed++
+	if !t.since.After(rt.recovered) {
+		t.since = t.last
+	}
 	if (t.failed == 1 || !together && t.begun == 0) && a.work.Delays == 0 {
 		rt.failing = rt.begun
 	}

@@ -65,7 +65,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 	}
 	t.attempts++
 	spent := out.Kind != Failed || t.condemned || a.maxAttempts() > 0 && t.attempts >= a.maxAttempts()
-	stuck := !spent && o == nil && !t.first.After(rt.overdue(now))
+	stuck := !spent && o == nil && rt.overdue(now).holds(t.since)
 	if stuck && !together && rt.Stuck == StuckWarn {
 		e.warnStuck(a, it)
 		stuck = false

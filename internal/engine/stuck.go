@@ -22,16 +22,22 @@ const stuckClass = "stuck"
 // quits tells whether records that are stuck are tried no more.
 func (r *Route) quits() bool { return r.StuckAfter > 0 && r.Stuck != StuckWarn }
 
-// overdue is the latest time that a record may have failed for the first time to be stuck now; zero: none is. The clock stands still in
-// an outage, and starts again after it: what a record could do meanwhile nobody knows.
-func (r *Route) overdue(now time.Time) time.Time {
+// span is from when, exclusively, and until when a record has to have failed for its first time since the last outage to be stuck. The
+// zero value holds nothing.
+type span struct{ after, until time.Time }
+
+func (s span) holds(at time.Time) bool { return at.After(s.after) && !at.After(s.until) }
+
+// overdue is the span in which a record that is stuck now has failed for its first time. The clock stands still in an outage, and starts
+// again with the first failure after it: what a record could do meanwhile nobody knows.
+func (r *Route) overdue(now time.Time) span {
 	if o := r.outage; o != nil {
 		now = o.since
 	}
-	if r.StuckAfter == 0 || now.Sub(r.recovered) < r.StuckAfter {
-		return time.Time{}
+	if r.StuckAfter == 0 {
+		return span{}
 	}
-	return now.Add(-r.StuckAfter)
+	return span{after: r.recovered, until: now.Add(-r.StuckAfter)}
 }
 
 // spent tells whether a record has used up its attempts, with failures that it has not been told of, in an outage or not.
@@ -42,7 +48,7 @@ func (t *trouble) spent(a *assignment, more int) bool {
 
 // failedFor is the class of a record that is given up because it failed.
 func (t *trouble) failedFor(a *assignment) string {
-	long := a.route.quits() && t.last.Sub(t.first) >= a.route.StuckAfter
+	long := a.route.quits() && t.last.Sub(t.since) >= a.route.StuckAfter
 	if a.maxAttempts() == 0 || long && !t.spent(a, 0) {
 		return stuckClass
 	}

@@ -41,7 +41,7 @@ type run struct {
 	proved  bool   // of a batch: others of it succeeded
 	witness uint64 // the latest run in which a record had succeeded before this one began
 
-	overdue time.Time // of a probe: see Route.overdue
+	overdue span // of a probe: see Route.overdue
 }
 
 // workLoop runs what is ready until nothing is. A handler that ends its goroutine (runtime.Goexit) ends this loop; its record
