@@ -61,6 +61,11 @@ func (p *process) route(app *sluice.App) error {
 	policy := sluice.Policy{
 		Ordering: s.ordering, Workers: s.workers, Commit: s.commit.policy, OnFailure: s.failure, Timeout: s.timeout,
 		Retry: sluice.Retry{MaxAttempts: s.attempts, Backoff: s.backoff, MaxBackoff: 4 * time.Second, Breaker: s.breaker},
+		Stuck: s.stuck,
+	}
+	if s.stream {
+		policy.Workers = 0
+		return sluice.AddStream(app, sluice.StreamRoute[*record]{Topics: []string{topic}, Decode: p.decode, Handle: p.handleStream, Policy: policy})
 	}
 	if s.batch > 0 {
 		return sluice.AddBatch(app, sluice.BatchRoute[*record]{

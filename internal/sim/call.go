@@ -187,7 +187,7 @@ func (c *call) judge(m sluice.Message[*record], err error, alone bool) {
 	if !out {
 		r.failures++
 	}
-	c.t.failed[r]++
+	c.fails(r)
 	switch most := w.scenario.attempts; {
 	case most == 0:
 	case w.scenario.breaker >= 0: // when is for the engine to say: others have to succeed

@@ -11,12 +11,16 @@ import (
 // settle waits until every record is over, nothing runs, and every partition has somebody.
 func (w *world) settle() bool {
 	from, patience := time.Now(), w.patience()
-	told := from
+	told, fresh := from, from
 	for calm := 0; calm < 4; {
 		why := w.busy()
 		if why != "" && w.scenario.breaker >= 0 && time.Since(told) > others {
 			told = time.Now()
 			w.produce(w.scenario.good())
+		}
+		if why != "" && w.scenario.stays() && time.Since(fresh) > freshStart {
+			fresh = time.Now()
+			w.freshen()
 		}
 		if calm++; why != "" {
 			calm = 0
@@ -48,6 +52,9 @@ func (w *world) patience() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	d := time.Minute + w.scenario.rebalance + 2*w.scenario.session
+	if w.scenario.stays() {
+		d += 12 * freshStart
+	}
 	for _, r := range w.ledger.records {
 		if !r.over() {
 			d += r.takes*time.Duration(r.times+w.scenario.attempts+1) + time.Duration(r.times)*3*time.Second

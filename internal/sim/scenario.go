@@ -34,6 +34,8 @@ type scenario struct {
 	batch    int           // 0: a Route
 	wait     time.Duration // of a batch
 	rollBack bool
+	stream   bool // a StreamRoute
+	stuck    sluice.Stuck
 
 	keys    int
 	feeds   []feed
@@ -145,6 +147,7 @@ func newScenario(seed uint64) *scenario {
 	s.feed(d)
 	s.schedule(d)
 	s.more(dice{rand.New(rand.NewPCG(seed, 20261127))})
+	s.shape(dice{rand.New(rand.NewPCG(seed, 20261128))})
 	return s
 }
 
@@ -226,6 +229,9 @@ func (s *scenario) String() string {
 	if s.batch > 0 {
 		shape = fmt.Sprintf("batches of %d waiting %v", s.batch, s.wait)
 	}
+	if s.stream {
+		shape = "stream"
+	}
 	n := 0
 	for _, f := range s.feeds {
 		n += len(f.records)
@@ -245,6 +251,9 @@ func (s *scenario) String() string {
 	}
 	if s.plain {
 		more += ", outages are not named"
+	}
+	if s.stuck.After > 0 {
+		more += fmt.Sprintf(", stuck after %v: %v", s.stuck.After, s.stuck.Then)
 	}
 	return fmt.Sprintf("seed %d, theme %v: %d brokers, %d partitions, %d members (%s), %s %v, %d workers, commit %s, attempts %d, on failure %T, "+
 		"session %v, drain %v, commit timeout %v, %d records, %d outages, %d faults in %v%s",

@@ -26,7 +26,8 @@ type tenure struct {
 	followed  bool            // by the next one, at once
 	seek      *seek           // that most likely began it; nil none
 	failed    map[*record]int // failed calls, whatever the reason
-	excuse    string          // why its work may be done again
+	since     map[*record]time.Time
+	excuse    string // why its work may be done again
 }
 
 func (t *tenure) String() string {
@@ -67,7 +68,10 @@ func (p *process) assigned(i sluice.AssignedInfo) {
 	if p.gone {
 		return
 	}
-	t := &tenure{process: p, partition: i.Partition, epoch: i.Epoch, began: time.Now(), atLeast: w.commits.at(i.Partition), failed: make(map[*record]int)}
+	t := &tenure{
+		process: p, partition: i.Partition, epoch: i.Epoch, began: time.Now(), atLeast: w.commits.at(i.Partition),
+		failed: make(map[*record]int), since: make(map[*record]time.Time),
+	}
 	if time.Now().Before(w.troubleUntil) {
 		t.pardon(w.trouble)
 	}
