@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/sluice-go/sluice/internal/engine"
 )
 
@@ -42,6 +44,8 @@ type addedRoute struct {
 	maxWait time.Duration
 	offsets Offsets
 	stream  func(*engine.Work) engine.Streamer // nil: it does not stream
+
+	transact *engine.Transact // nil: it works without transactions
 }
 
 // New checks a configuration and makes an App of it. It does no I/O.
@@ -78,6 +82,7 @@ func (a *App) add(r addedRoute) error {
 		}
 	}
 	all := append(slices.Clone(a.routes), r)
+	errs = append(errs, mixedRoutes(all)...)
 	errs = append(errs, internalBeside(all)...)
 	errs = append(errs, a.retryTopicsBeside(all)...)
 	if err := errors.Join(errs...); err != nil {
@@ -99,7 +104,7 @@ func (a *App) Run(ctx context.Context) error {
 		return err
 	}
 	if err = a.checkUnlessAborted(ctx); err == nil {
-		err = e.Run(ctx)
+		err = a.runEngine(ctx, e)
 	} else if ctx.Err() != nil {
 		err = nil // stopped before it joined: there is nothing to drain
 	}
@@ -148,6 +153,7 @@ var (
 	ErrMoved          = engine.ErrMoved
 	ErrRevoked        = engine.ErrRevoked
 	ErrStopped        = engine.ErrStopped
+	ErrTransaction    = engine.ErrTransaction
 )
 
 // Abort is the second step of stopping, for the second signal: Run waits for nothing any more. It may be called at any
@@ -183,6 +189,11 @@ func (a *App) start() (*engine.Engine, error) {
 	case len(a.routes) == 0:
 		return nil, fmt.Errorf("%w: the app has no route; see Add", ErrConfig)
 	}
+	if a.transact() != nil {
+		if _, err := a.cfg.transactOptions(); err != nil {
+			return nil, err
+		}
+	}
 	if err := a.openWriters(); err != nil {
 		return nil, err
 	}
@@ -204,7 +215,7 @@ func (a *App) openWriters() error {
 		manual  bool
 		enqueue *enqueueFunc
 	}{
-		{len(a.deadLetterTopics()) > 0, false, &a.enqueue},
+		{len(a.deadLetterTopics()) > 0 && a.transact() == nil, false, &a.enqueue},
 		{len(a.retryTopics()) > 0, true, &a.retry},
 	} {
 		if !w.needed {
@@ -265,6 +276,11 @@ func (a *App) engineConfig() engine.Config {
 		SilenceLimit:    max(a.cfg.SessionTimeout, a.cfg.RebalanceTimeout),
 		Start:           engine.Start{Latest: a.cfg.Start.at == startLatest, Time: a.cfg.Start.time},
 	}
+	if t := a.transact(); t != nil {
+		c.Transact, c.CommitMetadata, c.HaltOnLoss = t, 0, true
+		writes, _ := a.cfg.transactOptions() // checked by start
+		c.Options = append(writes, c.Options...)
+	}
 	for _, r := range a.routes {
 		c.Routes = append(c.Routes, a.engineRoute(r))
 	}
@@ -299,6 +315,7 @@ func (a *App) engineRoute(r addedRoute) *engine.Route {
 	case DeadLetter:
 		out.OnFailure = engine.DeadLetter
 		out.DeadLetter = a.deadLetter(f)
+		out.Copy = func(failed engine.Failure) *kgo.Record { return deadLetterRecord(f, a.cfg.Group, failed) }
 	case Drop:
 		out.OnFailure = engine.Drop
 	case Halt:

@@ -16,6 +16,8 @@ func init() { //nolint:gochecknoinits // sluicetest has no other way in that the
 			write(r, func(err error) { done(r, err) })
 		}
 		a.retry = a.enqueue
-		return a.engineConfig()
+		cfg := a.engineConfig()
+		cfg.Write = func(r *kgo.Record) { write(r, func(error) {}) }
+		return cfg
 	}
 }

@@ -14,6 +14,7 @@ var (
 	ErrNotAssigned = engine.ErrNotAssigned
 	ErrOutsideLog  = engine.ErrOutsideLog
 	ErrSinkDecides = engine.ErrSinkDecides
+	ErrTransacts   = engine.ErrTransacts
 )
 
 // SeekError says why Seek or SeekTime did not move a partition.

@@ -93,7 +93,8 @@ type assignment struct {
 	problems    map[int64]string // why health is red, by the record that it is about
 	lastError   string
 	lastErrorAt time.Time
-	ages        ages // of what was handed over
+	ages        ages      // of what was handed over
+	restsUntil  time.Time // of an aborted transaction: when the last of its retries is due
 	still       stillness
 }
 
@@ -199,6 +200,7 @@ func (a *assignment) idle() bool {
 // quiet stops an assignment from starting anything, and forgets what waits. What runs goes on.
 func (e *Engine) quiet(a *assignment, s state) {
 	a.state = s
+	e.spoil(errGone)
 	a.stop.Store(true)
 	if a.work.Stream != nil {
 		a.work.Stream.End()

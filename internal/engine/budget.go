@@ -95,6 +95,9 @@ func (e *Engine) freed(a *assignment) {
 
 // resume has a paused partition fetched again, unless it still holds too much.
 func (e *Engine) resume(a *assignment) {
+	if _, rests := e.resting[a.part]; rests {
+		return
+	}
 	if a.paused && a.state == open && a.heldBytes <= e.share()/4 {
 		a.paused = false
 		e.pauseChange = append(e.pauseChange, a.part)

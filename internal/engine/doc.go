@@ -11,6 +11,9 @@
 //
 // Finishing is what commits come first in: what is committed is still handled, and nothing else.
 //
+// With Config.Transact one loop polls, waits until all that it polled is finished, and commits (transact.go); there is no committer. After
+// an abort what was in the transaction is moving until the client has gone back, and opens a new epoch at its last commit.
+//
 // Goroutines and their owners: Run owns the poll loop, the committer and the workers, and waits for each. Workers are
 // started when a lane becomes ready and end when none is. kgo calls the rebalance callbacks on goroutines of its own; they
 // wait for handlers of leaving partitions only, and no longer than the drain deadline. Timers (retries, batches that wait,

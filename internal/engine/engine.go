@@ -36,6 +36,9 @@ type Config struct {
 	StallAfter      time.Duration // a partition with lag and no progress for so long stands still; 0 none does
 	SilenceLimit    time.Duration // of the group's coordinator, before health is red; 0 none
 	Start           Start
+	Past            Stats             // of an engine that this one comes after
+	Transact        *Transact         // nil: it commits without transactions
+	Write           func(*kgo.Record) // Deliver: takes what a handler wants written
 
 	// Hooks of tests; nil otherwise.
 	AfterPoll    func() // between a poll and its hand-over
@@ -132,6 +135,18 @@ type Engine struct {
 	commitFails  failing
 	labels       context.Context // of Run: profiles show its labels on workers
 	lastBadge    int
+
+	session    *kgo.GroupTransactSession // with Transact; from connected on
+	txn        *transaction              // that is under way; nil: none
+	resting    map[part]time.Time        // partitions that are kept out of transactions, at least until then
+	remembered map[part]map[int64]*trouble
+	drainOver  bool
+	dropped    int   // of the transaction before; of transactLoop
+	lastAbort  error // of a transaction, while the engine stopped
+	transacted chan struct{}
+	renewed    chan struct{}
+	renewOnce  sync.Once
+	renewal    error // set before renewed is closed
 }
 
 type part struct {
@@ -155,6 +170,12 @@ func New(cfg Config) (*Engine, error) {
 		lost:       make(map[part]string),
 		pauses:     make(pauses),
 		outlived:   make(map[*assignment]struct{}),
+
+		stats:      cfg.Past,
+		resting:    make(map[part]time.Time),
+		remembered: make(map[part]map[int64]*trouble),
+		transacted: make(chan struct{}),
+		renewed:    make(chan struct{}),
 
 		topicTrouble: make(map[string]topicTrouble),
 		topicsNow:    make(chan struct{}, 1),
@@ -191,6 +212,7 @@ func New(cfg Config) (*Engine, error) {
 		kgo.AdjustFetchOffsetsFn(e.onStart),
 	})
 	opts = append(opts, e.subscription()...)
+	opts = append(opts, e.transactOptions()...)
 	if s := cfg.Fetch; !s.Fixed || !s.FixedOfPartition {
 		all, one := e.fetchSizes(1)
 		opts = append(opts, kgo.FetchMaxBytes(all), kgo.FetchMaxPartitionBytes(one))
@@ -205,13 +227,25 @@ func New(cfg Config) (*Engine, error) {
 
 // connect makes the client, which joins the group at once: its callbacks wait until it is there.
 func (e *Engine) connect() error {
-	client, err := kgo.NewClient(e.options...)
+	client, err := e.newClient()
 	if err != nil {
 		return err
 	}
 	e.client, e.admin = client, kadm.NewClient(client)
 	close(e.connected)
 	return nil
+}
+
+func (e *Engine) newClient() (*kgo.Client, error) {
+	if !e.transacts() {
+		return kgo.NewClient(e.options...)
+	}
+	s, err := kgo.NewGroupTransactSession(e.options...)
+	if err != nil {
+		return nil, err
+	}
+	e.session = s
+	return s.Client(), nil
 }
 
 // unlock releases mu and then tells what is to be told.

@@ -181,6 +181,9 @@ func (e *Engine) writeCopy(a *assignment, l *lane, it item, attempt int) {
 	if t.delayed {
 		write = a.route.Retry
 	}
+	if t := e.txn; e.transacts() && !e.still {
+		write = func(f Failure, done func(error)) { e.writeCopyIn(t, a.route.Copy(f), done) }
+	}
 	e.live++
 	a.writing++
 	e.tell(func() {

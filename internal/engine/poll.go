@@ -76,7 +76,7 @@ func (e *Engine) kick() {
 // a cancelled poll and its hand-over, so this is short.
 func (e *Engine) barrier() {
 	e.holds++
-	for e.polling {
+	for e.polling && !e.blocks() { // there nothing is in anybody's hand now, and a poll that is cancelled waits for who holds the barrier
 		e.cancelPoll()
 		e.wait()
 	}
@@ -93,6 +93,9 @@ func (e *Engine) handOver(fetches kgo.Fetches) {
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		a := e.parts[part{p.Topic, p.Partition}]
 		if a == nil || !a.takes() {
+			if len(p.Records) > 0 {
+				e.spoil(errDropped)
+			}
 			return
 		}
 		if p.Err == nil || len(p.Records) > 0 {
@@ -157,7 +160,7 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 			a.delay(r, now)
 			continue
 		}
-		e.enqueue(a, item{record: r})
+		e.enqueue(a, item{record: r, trouble: e.remembered[a.part][r.Offset]})
 	}
 	e.stats.Polled += int64(n)
 	if a.work.Delays > 0 {

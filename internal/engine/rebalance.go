@@ -39,6 +39,11 @@ func (e *Engine) onAssigned(_ context.Context, _ *kgo.Client, m map[string][]int
 		}
 	}
 	for _, a := range e.assignments(func(a *assignment) bool { return a.member != member }) {
+		if e.transacts() { // the client's positions are not the group's any more
+			e.spoil(errRenamed)
+			e.renew(fmt.Errorf("%w: %w", ErrRenew, errRenamed))
+			return
+		}
 		e.reopen(a)
 	}
 }

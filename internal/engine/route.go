@@ -63,6 +63,9 @@ type Route struct {
 	// acknowledged.
 	DeadLetter func(f Failure, done func(error))
 
+	// Copy is a failed record's copy, with Config.Transact: it is written in the transaction, instead of by DeadLetter.
+	Copy func(f Failure) *kgo.Record
+
 	// Delays are those of the route's retry topics, in the order in which a record passes through them; none: what has used up its
 	// attempts goes to OnFailure. RetryTopics are the topics by name, with the number of delays that their records have seen when
 	// they are handled there, from 1. Retry writes a failed record's copy to the next one, as DeadLetter does.
@@ -150,10 +153,11 @@ const (
 
 // Outcome is what became of one record.
 type Outcome struct {
-	Kind  Kind
-	Err   error
-	After time.Duration // for Failed: the wait, where it is not the route's backoff; -1 none was given
-	Class string        // for dead letters: poison, panic, decode, attempts, stuck
+	Kind    Kind
+	Err     error
+	Records []*kgo.Record // for Done, with Config.Transact: to be written
+	After   time.Duration // for Failed: the wait, where it is not the route's backoff; -1 none was given
+	Class   string        // for dead letters: poison, panic, decode, attempts, stuck
 }
 
 // BatchOutcome is what became of a batch: All counts where Each is nil, and it befell the records together.

@@ -33,14 +33,19 @@ func (e *Engine) Run(ctx context.Context) error {
 		return err
 	}
 	var loops sync.WaitGroup
-	loops.Go(e.pollLoop)
 	commits, stopCommits := context.WithCancel(e.base)
-	loops.Go(func() { e.commitLoop(commits) })
+	if e.transacts() {
+		loops.Go(func() { defer close(e.transacted); e.transactLoop() })
+	} else {
+		loops.Go(e.pollLoop)
+		loops.Go(func() { e.commitLoop(commits) })
+	}
 	loops.Go(func() { e.topicsLoop(commits) })
 
 	select {
 	case <-ctx.Done():
 	case <-e.aborted:
+	case <-e.renewed:
 	}
 	hard, cancel := context.WithTimeout(e.base, e.cfg.DrainTimeout+e.cfg.CommitTimeout)
 	defer cancel()
@@ -84,6 +89,15 @@ func (e *Engine) stop(ctx context.Context) error {
 	e.kick()
 	e.cond.Broadcast()
 	e.unlock()
+	if e.transacts() {
+		err := errors.Join(e.stopTransacting(ctx), e.outlivedBy())
+		select {
+		case <-e.aborted:
+			return ErrAborted
+		default:
+			return err
+		}
+	}
 	all := func() []*assignment { return e.assignments(func(*assignment) bool { return true }) }
 	err := e.drain(ctx, all, e.cfg.DrainTimeout, ErrStopped)
 	select {

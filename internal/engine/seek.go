@@ -11,6 +11,7 @@ import (
 var (
 	ErrNotAssigned = errors.New("the partition is not assigned to this member, or leaves it")
 	ErrOutsideLog  = errors.New("the offset lies outside the log")
+	ErrTransacts   = errors.New("the route works in transactions; stop its members, and reset the group's offsets")
 	ErrSinkDecides = errors.New("the route's sink keeps the offsets, and says where the partition goes on")
 )
 
@@ -65,6 +66,8 @@ func (e *Engine) seekable(ctx context.Context, p part) (*assignment, error) {
 		return nil, context.Cause(ctx)
 	case a == nil || a.state != open && a.state != halted:
 		return nil, ErrNotAssigned
+	case e.transacts():
+		return nil, ErrTransacts
 	case a.route.fenced():
 		return nil, ErrSinkDecides
 	}

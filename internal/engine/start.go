@@ -158,6 +158,9 @@ func (e *Engine) install(ctx context.Context, found map[part]position) (map[stri
 			} else {
 				e.commitSoon()
 			}
+			if e.transacts() { // it is for the loop to commit
+				e.kick()
+			}
 		}
 	}
 	return starts, nil

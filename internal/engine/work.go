@@ -28,6 +28,7 @@ type run struct {
 	look    look
 
 	work      *Work
+	txn       *transaction // whose records these are; nil without
 	handing   *handing     // CommitManually
 	done      atomic.Int32 // records that the handler is through with: published by the worker after each
 	published int          // of them, those that the tracker knows; guarded by Engine.mu
@@ -112,7 +113,7 @@ func (e *Engine) next(rt *Route, r *run) bool {
 		if rt.CommitFirst && a.wantsGrant() {
 			e.commitSoon()
 		}
-		r.work = e.workOf(r)
+		r.work, r.txn = e.workOf(r), e.txn
 		r.at = len(a.runs)
 		a.runs = append(a.runs, r)
 		e.watch(r.started, rt.lookEvery())
@@ -227,6 +228,9 @@ func (e *Engine) handleRecords(rt *Route, r *run) (out Outcome, skipped int) {
 			out = rt.Handle(a.ctx, r.work, it.record, it.attempts()+1)
 		} else {
 			out = rt.inTime(a.ctx, r.work, it)
+		}
+		if out.Kind == Done && len(out.Records) > 0 && !e.writeOut(r, out.Records) {
+			out = Outcome{Kind: HandedBack}
 		}
 		if out.Kind == Skipped && !rt.CommitManually { // there judge finishes it
 			e.tellSkipped(it.record, out.Err)
@@ -395,6 +399,7 @@ func (e *Engine) ended(r *run) bool {
 		ref := l.ref()
 		if g := e.ghosts[ref]; g != nil {
 			delete(e.ghosts, ref)
+			e.wakeRested()
 			if g.waiting != nil {
 				e.makeReady(g.waiting)
 			}

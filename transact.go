@@ -1,0 +1,231 @@
+package sluice
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice/internal/engine"
+)
+
+// TransactRoute gives the records of some topics to a handler, one at a time, and writes what it returns, exactly once: the written
+// records, dead letters among them, and the group's offsets are of one transaction. A reader that reads committed records only
+// (isolation.level=read_committed) sees what was returned for each record once, and for records of one lane in their order, whatever
+// crashes. What a handler does elsewhere, in a database or a service, is at least once. It needs an App, and a group, of its own.
+//
+// A transaction takes the records that come within Interval, and ends when all of them are finished. When it cannot be committed, all of
+// it is undone, and its records run again: after a crash, when it takes too long, when brokers say so, and with ConsumerProtocol at
+// every rebalance. A partition with a record that is not finished in time waits until it is to be tried again, while the others go on;
+// attempts count across transactions.
+type TransactRoute[V any] struct {
+	// Topics and Pattern, as for Route. One of them is required.
+	Topics  []string
+	Pattern string
+
+	// Decode makes a value of a record. Required.
+	Decode Decoder[V]
+
+	// Handle does the work, and returns the records to write, each with its Topic. Required. Its error is the record's outcome, as for
+	// Route; with one, nothing is written. Records for one partition are written in the order in which a lane's handlers returned them.
+	// They must not be changed afterwards.
+	Handle func(ctx context.Context, m Message[V]) ([]*kgo.Record, error)
+
+	// Interval is for how long a transaction takes records, and so how long a reader waits at the least. Longer ones cost brokers less.
+	// Zero: 100 ms. Less than half of Timeout.
+	Interval time.Duration
+
+	// Timeout is when brokers abort a transaction (transaction.timeout.ms). Half of it is for its handlers and their retries; with more
+	// to do it is aborted, and the next ones take less. After a crash it may hold up readers for as long, and for as long as brokers take
+	// to notice (transaction.abort.timed.out.transaction.cleanup.interval.ms, 10 s), unless Config.InstanceID is set: then the member
+	// that comes back aborts what it left behind at once. Zero: 10 s. At least 1 s; at most the brokers' transaction.max.timeout.ms.
+	Timeout time.Duration
+
+	// Policy says how records are ordered and retried. A DeadLetter is written in the transaction. Commit, RetryTopics and Stuck have no
+	// meaning here, and are refused; so is a Timeout of more than half of the transaction's.
+	Policy Policy
+}
+
+const (
+	defaultInterval        = 100 * time.Millisecond
+	defaultTransaction     = 10 * time.Second
+	shortestTransaction    = time.Second
+	transactionsPerTimeout = 2 // handlers have one half, the end the other
+)
+
+// AddTransact adds a TransactRoute to an app that has no other route. It returns every mistake at once, each a *ConfigError.
+func AddTransact[V any](app *App, r TransactRoute[V]) error {
+	var bad mistakes
+	pattern := checkRoute(&bad, r.Topics, r.Pattern, r.Decode == nil, r.Handle == nil)
+	transact := checkTransaction(&bad, app.cfg, r.Interval, r.Timeout, r.Policy)
+	policy := r.Policy.withDefaults(&bad)
+	if err := bad.err(); err != nil {
+		return app.refuse(fmt.Errorf("TransactRoute %s: %w", sources(r.Topics, r.Pattern), err))
+	}
+	transact.ID = app.transactionalID()
+	policy.Commit = Commit{}
+	return app.add(addedRoute{
+		topics: r.Topics, pattern: pattern, policy: policy, handler: transactHandler(app, r), transact: transact,
+	})
+}
+
+// checkTransaction judges what is special about transactions.
+func checkTransaction(bad *mistakes, cfg Config, interval, timeout time.Duration, p Policy) *engine.Transact {
+	t := &engine.Transact{Interval: cmp.Or(interval, defaultInterval), Timeout: cmp.Or(timeout, defaultTransaction)}
+	half := t.Timeout / transactionsPerTimeout
+	switch {
+	case t.Timeout < shortestTransaction:
+		bad.add("Timeout", timeout.String(), fmt.Sprintf("a transaction's timeout is at least %v, or 0 for %v", shortestTransaction,
+			defaultTransaction))
+	case t.Interval < 0:
+		bad.add("Interval", interval.String(), fmt.Sprintf("negative; give for how long a transaction takes records, or 0 for %v",
+			defaultInterval))
+	case t.Interval >= half:
+		bad.add("Interval", t.Interval.String(), fmt.Sprintf("is not below half of Timeout, %v: nothing could be finished in time; "+
+			"lower it, or raise Timeout", half))
+	case p.Timeout > half:
+		bad.add("Policy.Timeout", p.Timeout.String(), fmt.Sprintf("is above half of the transaction's Timeout, %v, in which all of its "+
+			"handlers have to end; lower it, or raise Timeout", half))
+	}
+	if need := t.Timeout + half; need >= cfg.RebalanceTimeout {
+		bad.add("Timeout", t.Timeout.String(), fmt.Sprintf("a rebalance may have to wait for one and a half of it, which is not below "+
+			"Config.RebalanceTimeout (max.poll.interval.ms), %v; lower it, or raise that", cfg.RebalanceTimeout))
+	}
+	if p.Commit != (Commit{}) {
+		bad.add("Policy.Commit", "", "has no meaning in transactions, which commit all that they took; leave it out, and give Interval")
+	}
+	if len(p.RetryTopics) > 0 {
+		bad.add(retryField, fmt.Sprint(p.RetryTopics), "not with transactions; leave it out: a record that fails waits with its partition")
+	}
+	if p.Stuck != (Stuck{}) {
+		bad.add("Policy.Stuck", p.Stuck.Then.String(), "not with transactions; leave it out, and give Retry.MaxAttempts and OnFailure")
+	}
+	if cfg.ReadUncommitted {
+		bad.add("Config.ReadUncommitted", "true", "records of aborted transactions would be handled; leave it out")
+	}
+	return t
+}
+
+// transactionalID names this member's transactions. A static member has the same one after a restart, which so aborts what it left
+// behind. Others have one of their own in each process: two members with the same would abort each other's.
+func (a *App) transactionalID() string {
+	if a.cfg.InstanceID != "" {
+		return a.cfg.Group + "." + a.cfg.InstanceID
+	}
+	return a.cfg.Group + "." + rand.Text()
+}
+
+// transactHandler makes what the engine calls of a TransactRoute.
+func transactHandler[V any](app *App, r TransactRoute[V]) routeHandler {
+	return routeHandler{record: func(ctx context.Context, w *engine.Work, rec *kgo.Record, attempt int) engine.Outcome {
+		var written []*kgo.Record
+		handler := recordHandler(app, Route[V]{
+			Decode: r.Decode, Policy: r.Policy,
+			Handle: func(ctx context.Context, m Message[V]) (err error) {
+				written, err = r.Handle(ctx, m)
+				return err
+			},
+		})
+		out := handler.record(ctx, w, rec, attempt)
+		if out.Kind == engine.Done {
+			for i, rec := range written {
+				if rec == nil || rec.Topic == "" {
+					return outcome(Poison(fmt.Errorf("the handler returned a record to write, number %d, without a topic", i)))
+				}
+			}
+			out.Records = written
+		}
+		return out
+	}}
+}
+
+// transactOptions are what the client of a TransactRoute has beside that of every app: it writes.
+func (c Config) transactOptions() ([]kgo.Opt, error) {
+	p, err := c.Producer().withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return []kgo.Opt{
+		kgo.AlwaysRetryEOF(),
+		kgo.BrokerMaxWriteBytes(p.MaxRequestBytes),
+		kgo.ProducerBatchMaxBytes(p.BatchBytes),
+		kgo.ProducerLinger(p.Linger),
+		p.compression(),
+		p.partitioner(),
+	}, nil
+}
+
+// transact is the route that works in transactions; nil when the app has none.
+func (a *App) transact() *engine.Transact {
+	for _, r := range a.routes {
+		if r.transact != nil {
+			return r.transact
+		}
+	}
+	return nil
+}
+
+// mixedRoutes refuses a TransactRoute beside another route.
+func mixedRoutes(routes []addedRoute) []error {
+	for _, r := range routes {
+		if r.transact != nil && len(routes) > 1 {
+			return []error{&ConfigError{Field: "Topics", Value: sources(r.topics, ""), Problem: "a TransactRoute has a client and a " +
+				"group member of its own, and no other route beside it: give it an App of its own, with another Config.Group"}}
+		}
+	}
+	return nil
+}
+
+// longestRenewal is the longest wait before a client is made anew that could not work.
+const longestRenewal = 5 * time.Second
+
+// runEngine runs an engine, and another one with a client of its own when nobody knows how a transaction ended: that of the new client
+// aborts it, unless it was committed.
+func (a *App) runEngine(ctx context.Context, e *engine.Engine) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, longestRenewal) {
+		began := time.Now()
+		err := e.Run(ctx)
+		if !errors.Is(err, engine.ErrRenew) || ctx.Err() != nil || errors.Is(err, engine.ErrAborted) {
+			return err
+		}
+		if a.cfg.InstanceID != "" && (errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.FencedInstanceID)) {
+			return fmt.Errorf("another member has the InstanceID (group.instance.id) %s, or this one was frozen for too long: %w",
+				a.cfg.InstanceID, err)
+		}
+		a.cfg.Logger.Warn("the client is made anew", "err", err)
+		if !e.Settle(ctx) {
+			return nil // stopped: nothing is under way but handlers that ignore their context
+		}
+		if time.Since(began) > time.Minute {
+			wait = 100 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.abort:
+			return engine.ErrAborted
+		case <-time.After(wait):
+		}
+		if e, err = a.replace(e.Stats()); err != nil {
+			return err
+		}
+	}
+}
+
+// replace makes an engine that comes after another one.
+func (a *App) replace(past engine.Stats) (*engine.Engine, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	cfg := a.engineConfig()
+	cfg.Past = past
+	e, err := engine.New(cfg)
+	if err == nil {
+		a.engine = e
+	}
+	return e, err
+}
