@@ -51,8 +51,10 @@ func TestARecordThatFailsForLongWhileOthersSucceedIsDeadLettered(t *testing.T) {
 					var l told
 					cfg := configFor(t, c, nil)
 					cfg.Events = l.events()
-					all := w.produce(c, 0, 60)
+					all := w.produce(c, 0, 5)
 					m := join(t, cfg, w.with(&s, sluice.Retry{Breaker: breaker}, stuckDead(sluice.StuckDeadLetter)))
+					c.Until("its first failure", func() bool { return m.app.Stats().Failed > 0 })
+					all += w.produce(c, 5, 55)           // these succeed after it
 					time.Sleep(stuckAfter - time.Second) // virtual
 					if st := m.app.Stats(); st.DeadLettered != 0 || st.Stuck != 0 || st.Outages != 0 {
 						t.Fatalf("before its time: %+v", st)
