@@ -4,6 +4,7 @@ package mutants
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,20 +63,31 @@ func TestMutants(t *testing.T) {
 	var mu sync.Mutex
 	caught := make(map[string]catch)
 
+	took := make(map[string]time.Duration) // by test, without any mutant
 	t.Run("unpatched", func(t *testing.T) {
 		for _, pkg := range packages(mutants) {
-			b := build(t, root, pkg, "")
-			tests := b.tests(t, `^TestInvariant`)
-			if len(tests) == 0 {
-				t.Errorf("%s has no test of an invariant", pkg)
-			}
-			for _, test := range tests {
-				if out, err := b.run(t, test); err != nil {
-					t.Errorf("%s: %s fails without any mutant: %v\n%s", pkg, test, err, tail(out))
+			t.Run(pkg, func(t *testing.T) {
+				t.Parallel()
+				b := build(t, root, pkg, "")
+				tests := b.tests(t, `^TestInvariant`)
+				if len(tests) == 0 {
+					t.Errorf("%s has no test of an invariant", pkg)
 				}
-			}
+				for _, test := range tests {
+					begun := time.Now()
+					if out, err := b.run(t, test); err != nil {
+						t.Errorf("%s: %s fails without any mutant: %v\n%s", pkg, test, err, tail(out))
+					}
+					mu.Lock()
+					took[test] = time.Since(begun)
+					mu.Unlock()
+				}
+			})
 		}
-		unbroken(t, root, mutants)
+		t.Run(simPackage, func(t *testing.T) {
+			t.Parallel()
+			unbroken(t, root, mutants)
+		})
 	})
 	if t.Failed() {
 		return
@@ -88,7 +100,7 @@ func TestMutants(t *testing.T) {
 				slots <- struct{}{}
 				defer func() { <-slots }()
 				overlay := m.overlay(t, root)
-				by := catch{test: m.try(t, root, overlay)}
+				by := catch{test: m.try(t, root, overlay, took)}
 				if m.seeds > 0 {
 					by.seed = m.simulate(t, root, overlay)
 				}
@@ -187,8 +199,8 @@ func packages(mutants []mutant) []string {
 	return slices.Compact(all)
 }
 
-// try runs the tests over a mutant and returns the one that caught it.
-func (m mutant) try(t *testing.T, root, overlay string) string {
+// try runs the tests over a mutant, the quick ones first, and returns the one that caught it.
+func (m mutant) try(t *testing.T, root, overlay string, took map[string]time.Duration) string {
 	t.Helper()
 	var binaries []binary
 	for _, pkg := range m.packages {
@@ -199,7 +211,9 @@ func (m mutant) try(t *testing.T, root, overlay string) string {
 	seen := make(map[string]string) // what else failed, by test
 	for n := range runs {
 		for _, b := range binaries {
-			for _, test := range b.tests(t, fmt.Sprintf(`^TestInvariant%d[^0-9]`, m.invariant)) {
+			tests := b.tests(t, fmt.Sprintf(`^TestInvariant%d[^0-9]`, m.invariant))
+			slices.SortStableFunc(tests, func(a, b string) int { return cmp.Compare(took[a], took[b]) })
+			for _, test := range tests {
 				out, err := b.run(t, test)
 				switch {
 				case err == nil:
@@ -272,7 +286,7 @@ type binary struct{ path, dir string }
 func build(t *testing.T, root, pkg, overlay string) binary {
 	t.Helper()
 	b := binary{path: filepath.Join(t.TempDir(), "tests"), dir: filepath.Join(root, pkg)}
-	args := []string{"test", "-c", "-tags", "synctests", "-o", b.path}
+	args := []string{"test", "-c", "-tags", "synctests", "-ldflags=-w", "-o", b.path} // -w: most of a mutant's time is the linker's
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
