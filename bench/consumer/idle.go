@@ -26,7 +26,7 @@ func idleJob() job {
 		arms: []arm{{name, func(ctx context.Context, s *stage) (values, error) {
 			topic := "bench-idle"
 			if !s.filled[topic] {
-				if err := s.newTopic(ctx, topic, idleParts); err != nil {
+				if err := s.newTopic(ctx, topic, idleParts, nil); err != nil {
 					return nil, err
 				}
 				s.filled[topic] = true

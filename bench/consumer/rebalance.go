@@ -47,7 +47,8 @@ func (s *stage) rebalance(ctx context.Context, protocol sluice.GroupProtocol) (v
 	g := &group{stage: s, task: task{
 		Do: doMember, Topic: s.name("topic"), Group: s.name("group"), Ordering: sluice.ByKey, Workers: noOpWorkers, Protocol: protocol,
 	}}
-	if err := s.newTopic(ctx, g.task.Topic, groupParts); err != nil {
+	appended := map[string]*string{"message.timestamp.type": new("LogAppendTime")} // a record is there when the broker has it
+	if err := s.newTopic(ctx, g.task.Topic, groupParts, appended); err != nil {
 		return nil, err
 	}
 	var slow atomic.Bool

@@ -69,8 +69,8 @@ func (s *stage) name(what string) string {
 	return fmt.Sprintf("bench-%s-%d-%d", what, os.Getpid(), s.runs)
 }
 
-func (s *stage) newTopic(ctx context.Context, name string, partitions int32) error {
-	if _, err := s.admin.CreateTopic(ctx, partitions, -1, nil, name); err != nil {
+func (s *stage) newTopic(ctx context.Context, name string, partitions int32, configs map[string]*string) error {
+	if _, err := s.admin.CreateTopic(ctx, partitions, -1, configs, name); err != nil {
 		return fmt.Errorf("create topic %s: %w", name, err)
 	}
 	return nil
@@ -82,7 +82,7 @@ func (s *stage) backlog(ctx context.Context, partitions int32, records int64) (s
 	if s.filled[name] {
 		return name, nil
 	}
-	if err := s.newTopic(ctx, name, partitions); err != nil {
+	if err := s.newTopic(ctx, name, partitions, nil); err != nil {
 		return "", err
 	}
 	progressf("writing %d records to %d partitions", records, partitions)
