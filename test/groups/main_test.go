@@ -1,5 +1,5 @@
 // Package groups tests the group protocols on the real Apache Kafka: KIP-848, what happens where it is switched off, a group that
-// moves over to it, topics that come and go, and retry topics.
+// moves over to it, topics that come and go, retry topics, and transactions.
 package groups
 
 import (

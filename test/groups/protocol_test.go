@@ -120,6 +120,12 @@ func (k *kit) join(l *ledger, protocol sluice.GroupProtocol, pattern string, top
 	if err != nil {
 		k.Fatal(err)
 	}
+	return k.start(app)
+}
+
+// start runs an app until the test ends.
+func (k *kit) start(app *sluice.App) *member {
+	k.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &member{app, cancel, make(chan error, 1)}
 	go func() { m.done <- app.Run(ctx); close(m.done) }()

@@ -1,0 +1,115 @@
+package groups
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice"
+)
+
+// forward is a member that copies a topic to another one in transactions, a record a record.
+func (k *kit) forward(protocol sluice.GroupProtocol, from, to string) *member {
+	k.Helper()
+	var session time.Duration
+	if protocol == sluice.ClassicProtocol { // the other one's is the broker's
+		session = 6 * time.Second
+	}
+	app, err := sluice.New(sluice.Config{
+		Brokers: k.k.Seeds(), Group: from, GroupProtocol: protocol, SessionTimeout: session,
+		Logger: slog.New(slog.NewTextHandler(k.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		k.Fatal(err)
+	}
+	err = sluice.AddTransact(app, sluice.TransactRoute[string]{
+		Topics: []string{from}, Decode: sluice.Text,
+		Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
+			return []*kgo.Record{{Topic: to, Key: fmt.Append(nil, m.Partition()), Value: []byte(m.Value)}}, nil
+		},
+	})
+	if err != nil {
+		k.Fatal(err)
+	}
+	return k.start(app)
+}
+
+// Members come and go while they work, one of them without a word: a reader of committed records sees each record's answer once, and
+// those of a partition in their order.
+func TestTransactionsAnswerEachRecordOnce(t *testing.T) {
+	for _, protocol := range []sluice.GroupProtocol{sluice.ClassicProtocol, sluice.ConsumerProtocol} {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel() // a session has to end
+			const partitions, each = 6, 5000
+			k := newKit(t)
+			k.name += string(protocol)
+			from, to := k.name+"-in", k.name+"-out"
+			k.create(partitions, from, to)
+			first := k.forward(protocol, from, to)
+			k.produce(from, partitions, 0, each/5)
+			second := k.forward(protocol, from, to)
+			k.produce(from, partitions, each/5, each/5)
+			k.until("both work", func() bool { return first.owns(3)() && second.owns(3)() })
+			k.produce(from, partitions, 2*each/5, each/5)
+			first.Abort()
+			<-first.done
+			third := k.forward(protocol, from, to)
+			k.produce(from, partitions, 3*each/5, each/5)
+			k.until("both work again", func() bool { return second.owns(3)() && third.owns(3)() })
+			k.produce(from, partitions, 4*each/5, each/5)
+			k.until("all is committed", func() bool {
+				o, err := k.admin.FetchOffsets(k.Context(), from)
+				if err != nil {
+					k.Fatal(err)
+				}
+				for p := range int32(partitions) {
+					if at, ok := o.Lookup(from, p); !ok || at.At != each {
+						return false
+					}
+				}
+				return true
+			})
+			second.leave(k)
+			third.leave(k)
+			k.answers(to, partitions, each)
+		})
+	}
+}
+
+// answers reads the committed records of a topic, and demands those of each partition once, in order.
+func (k *kit) answers(topic string, partitions, each int) {
+	k.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.k.Seeds()...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		k.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(k.Context(), time.Minute)
+	defer cancel()
+	next, all := make(map[string]int), 0
+	take := func(fs kgo.Fetches) {
+		fs.EachRecord(func(r *kgo.Record) {
+			if want := strconv.Itoa(next[string(r.Key)]); string(r.Value) != want {
+				k.Errorf("after %d records of partition %s comes %s", next[string(r.Key)], r.Key, r.Value)
+			}
+			next[string(r.Key)]++
+			all++
+		})
+	}
+	for all < partitions*each && ctx.Err() == nil && !k.Failed() {
+		take(client.PollFetches(ctx))
+	}
+	rest, cancelRest := context.WithTimeout(ctx, time.Second)
+	defer cancelRest()
+	for rest.Err() == nil {
+		take(client.PollFetches(rest)) // nothing more
+	}
+	if all != partitions*each {
+		k.Errorf("%d answers to %d records", all, partitions*each)
+	}
+}
