@@ -2,6 +2,7 @@ package groups
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -42,6 +43,7 @@ func (k *kit) forward(protocol sluice.GroupProtocol, from, to string) *member {
 // Members come and go while they work, one of them without a word: a reader of committed records sees each record's answer once, and
 // those of a partition in their order.
 func TestTransactionsAnswerEachRecordOnce(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []sluice.GroupProtocol{sluice.ClassicProtocol, sluice.ConsumerProtocol} {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel() // a session has to end
@@ -57,7 +59,9 @@ func TestTransactionsAnswerEachRecordOnce(t *testing.T) {
 			k.until("both work", func() bool { return first.owns(3)() && second.owns(3)() })
 			k.produce(from, partitions, 2*each/5, each/5)
 			first.Abort()
-			<-first.done
+			if err := <-first.done; !errors.Is(err, sluice.ErrAborted) {
+				t.Errorf("Run: %v", err)
+			}
 			third := k.forward(protocol, from, to)
 			k.produce(from, partitions, 3*each/5, each/5)
 			k.until("both work again", func() bool { return second.owns(3)() && third.owns(3)() })
