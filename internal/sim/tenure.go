@@ -34,9 +34,10 @@ func (t *tenure) String() string {
 	return fmt.Sprintf("assignment %d of partition %d in %s", t.epoch, t.partition, t.process.name)
 }
 
-// pardon allows that the work of the tenure is done again.
+// pardon allows that the work of the tenure is done again. A commit that failed excuses until one succeeds, and no longer: any other
+// reason stays.
 func (t *tenure) pardon(why string) {
-	if t != nil && t.excuse == "" {
+	if t != nil && (t.excuse == "" || t.excuse == commitFailed) {
 		t.excuse = why
 	}
 }
