@@ -33,7 +33,7 @@ func (w *own[V]) culprits(ctx context.Context, conn *conn, try func(func() error
 	return failed, nil
 }
 
-func (*own[V]) smaller(class) bool  { return false }
+func (*own[V]) adapt(class) bool    { return false }
 func (*own[V]) committed(*counters) {}
 
 // do calls Work with the messages [from, to). The savepoint around it is how we know afterwards that the transaction is still the

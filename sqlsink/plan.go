@@ -24,8 +24,8 @@ const (
 // plan cuts ops into statements of one kind, of at most maxRows rows, and below the database's limits on placeholders and
 // bytes. A row that is over the limit by itself gets a statement of its own, and its own error.
 func (c *core) plan(ops []*op, maxRows, packet int) iter.Seq[statement] {
-	info := c.table.Load()
-	ops = order(ops, info)
+	info, careful := c.table.Load(), c.careful.Load()
+	ops = order(ops, info, careful)
 	maxBytes := maxStatementBytes
 	if packet > 0 {
 		maxBytes = min(maxBytes, packet/10*9)
@@ -33,7 +33,10 @@ func (c *core) plan(ops []*op, maxRows, packet int) iter.Seq[statement] {
 	return func(yield func(statement) bool) {
 		for len(ops) > 0 {
 			kind, width, most := ops[0].kind, len(ops[0].values), maxRows
-			if kind == rowDelete && width > 1 {
+			switch {
+			case kind == rowDelete && careful: // whatever order a database takes the rows of one statement in
+				most = 1
+			case kind == rowDelete && width > 1:
 				most = min(most, maxDeleteRows)
 			}
 			most = max(1, min(most, c.dialect.maxParams()/width))
@@ -62,11 +65,14 @@ func (c *core) plan(ops []*op, maxRows, packet int) iter.Seq[statement] {
 	}
 }
 
-// order sorts ops by key, so that transactions of several partitions that share keys lock them in one order; deletes come
-// first, all in few statements. That may be done only where the database tells keys apart exactly as we do. Where it may
-// not (another case, 1 and "01"), two ops that we think are of different keys may be of one, and only the order of their
-// offsets is right. Another unique index is such a tie between keys, too: a value may pass from one row to the next.
-func order(ops []*op, info *tableInfo) []*op {
+// order sorts ops by key, so that transactions of several partitions that share keys lock them in one order. Deletes come first, all in
+// few statements, which is another order than that of a partition which puts those keys; once the database has given a transaction up
+// for that, they have their place among the others (careful).
+//
+// To sort may be done only where the database tells keys apart exactly as we do. Where it may not (another case, 1 and "01"), two ops
+// that we think are of different keys may be of one, and only the order of their offsets is right. Another unique index is such a tie
+// between keys, too: a value may pass from one row to the next.
+func order(ops []*op, info *tableInfo, careful bool) []*op {
 	if info == nil || len(info.key) == 0 || info.otherUnique {
 		return ops
 	}
@@ -78,7 +84,7 @@ func order(ops []*op, info *tableInfo) []*op {
 		}
 	}
 	return slices.SortedStableFunc(slices.Values(ops), func(a, b *op) int {
-		if a.kind != b.kind {
+		if !careful && a.kind != b.kind {
 			return cmp.Compare(b.kind, a.kind)
 		}
 		for i := range a.key {

@@ -2,6 +2,7 @@ package sqlsink
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,6 +23,8 @@ func TestPlan(t *testing.T) {
 		info := &tableInfo{key: []keyKind{kind}, otherUnique: rapid.Bool().Draw(t, "other")}
 		c.table.Store(info)
 		free := info.key[0] == keyText && !info.otherUnique
+		careful := rapid.Bool().Draw(t, "careful")
+		c.careful.Store(careful)
 		maxRows := rapid.IntRange(1, 50).Draw(t, "maxRows")
 		packet := rapid.SampledFrom([]int{0, 1000, 5000}).Draw(t, "packet")
 		var ops []*op
@@ -36,7 +39,7 @@ func TestPlan(t *testing.T) {
 			}
 			ops = append(ops, o)
 		}
-		var got []string
+		var got, keys []string
 		for st := range c.plan(ops, maxRows, packet) {
 			width, del := 2, strings.HasPrefix(st.text, "delete")
 			if del {
@@ -46,11 +49,14 @@ func TestPlan(t *testing.T) {
 			if n == 0 || n > maxRows || len(st.args) > d.impl.maxParams() {
 				t.Fatalf("a statement with %d rows, %d arguments", n, len(st.args))
 			}
+			if careful && del && n > 1 {
+				t.Fatalf("%d rows in a careful delete", n)
+			}
 			bytes := len(st.text)
 			for i, a := range st.args {
 				bytes += len(fmt.Sprint(a))
 				if i%width == 0 {
-					got = append(got, fmt.Sprint(del, a))
+					got, keys = append(got, fmt.Sprint(del, a)), append(keys, fmt.Sprint(a))
 				}
 			}
 			if packet > 0 && n > 1 && bytes > packet {
@@ -58,11 +64,14 @@ func TestPlan(t *testing.T) {
 			}
 		}
 		var want []string
-		for _, o := range order(ops, info) {
+		for _, o := range order(ops, info, careful) {
 			want = append(want, fmt.Sprint(o.kind == rowDelete, o.key[0]))
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("got %v\nwant %v", got, want)
+		}
+		if free && careful && !slices.IsSorted(keys) {
+			t.Fatalf("not in the order of keys: %v", keys)
 		}
 		if !free {
 			for i, o := range ops {

@@ -68,7 +68,10 @@ func (w *rows) culprits(ctx context.Context, conn *conn, try func(func() error) 
 	})
 }
 
-func (w *rows) smaller(class class) bool {
+func (w *rows) adapt(class class) bool {
+	if class == classRetry {
+		return !w.core.careful.Swap(true)
+	}
 	if w.maxRows == 1 || (class != classTooLarge && class != classTwice) {
 		return false
 	}

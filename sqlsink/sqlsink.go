@@ -25,6 +25,8 @@ type core struct {
 	conns *conns
 	table atomic.Pointer[tableInfo] // nil until a look at the catalog found everything right
 	stats counters
+
+	careful atomic.Bool // see order
 }
 
 var _ sluice.Offsets = (*Sink[any])(nil)

@@ -25,8 +25,9 @@ type content interface {
 	write(ctx context.Context, conn *conn) error
 	// culprits finds the messages that are to blame when the database refuses the whole: it does parts of it, each by try.
 	culprits(ctx context.Context, conn *conn, try func(part func() error) error) (map[int]error, error)
-	// smaller makes the next try's statements smaller, where that may help against an error of this class.
-	smaller(class) bool
+	// adapt makes the next try's statements smaller, or puts them in another order, where that may help against an error of this
+	// class, and tells whether it has.
+	adapt(class) bool
 	// committed counts it.
 	committed(*counters)
 }
@@ -85,7 +86,7 @@ func (c *core) work(ctx context.Context, b *batch) error {
 		}
 		class := c.classify(err)
 		if at != stageFence && class.rowFault() {
-			if b.content.smaller(class) {
+			if b.content.adapt(class) {
 				c.log.DebugContext(ctx, "smaller statements", slog.String("partition", b.claim.String()))
 				continue
 			}
@@ -128,6 +129,9 @@ func (c *core) work(ctx context.Context, b *batch) error {
 		}
 		if class != classRetry {
 			break
+		}
+		if at == stageContent && b.content.adapt(class) {
+			c.log.DebugContext(ctx, "deletes in the order of keys from now on", slog.Any("error", err))
 		}
 		c.log.DebugContext(ctx, "transaction again", slog.String("partition", b.claim.String()), slog.Any("error", err))
 	}

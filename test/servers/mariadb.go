@@ -13,7 +13,10 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-func startMariaDB() (*SQLServer, error) {
+func startMariaDB() (*SQLServer, error) { return startMariaDBWith() }
+
+// startMariaDBWith takes more arguments for the server.
+func startMariaDBWith(more ...string) (*SQLServer, error) {
 	// Tests kill the server, and the driver would print every connection that this breaks.
 	if err := mysql.SetLogger(&mysql.NopLogger{}); err != nil {
 		return nil, err
@@ -35,7 +38,7 @@ func startMariaDB() (*SQLServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := installMariaDB(ctx, dir, daemon, install)
+	s, err := installMariaDB(ctx, dir, daemon, install, more)
 	if err == nil {
 		err = s.restart()
 	}
@@ -47,7 +50,7 @@ func startMariaDB() (*SQLServer, error) {
 }
 
 // installMariaDB prepares the data folder. Its root has no password; the probe makes our own user, which has one.
-func installMariaDB(ctx context.Context, dir *dataDir, daemon, install string) (*SQLServer, error) {
+func installMariaDB(ctx context.Context, dir *dataDir, daemon, install string, more []string) (*SQLServer, error) {
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
@@ -59,6 +62,7 @@ func installMariaDB(ctx context.Context, dir *dataDir, daemon, install string) (
 		"--skip-name-resolve", // or 127.0.0.1 is 'localhost' to it
 		"--max-connections=300",
 	}
+	serve = append(serve, more...)
 	if os.Getuid() == 0 {
 		prepare, serve = append(prepare, "--user=root"), append(serve, "--user=root")
 	}
