@@ -18,7 +18,6 @@ import (
 // 32 members write at once, come and go, with a goodbye and without, while the server is told to kill their sessions, whatever these do
 // just then.
 func TestManyMembersUnderFire(t *testing.T) {
-	t.Parallel()
 	kill := map[string]string{ // a session, if there is one in a transaction, that
 		"MariaDB": "select concat('kill ', p.id) from information_schema.processlist p left join information_schema.innodb_trx t " +
 			"on t.trx_mysql_thread_id = p.id where p.db = database() and p.id <> connection_id() order by t.trx_id is null, rand() limit 1",
@@ -27,7 +26,6 @@ func TestManyMembersUnderFire(t *testing.T) {
 	}
 	for name, c := range databases() {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // sessions have to end
 			const members, partitions, rounds, each = 32, 64, 16, 3_000
 			d := c.server(t).Database(t)
 			direct := d.Open(t)

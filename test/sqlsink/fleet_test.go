@@ -29,6 +29,7 @@ type fleet struct {
 	topic      string
 	partitions int32
 	produced   int64 // the numbers below are in the topic
+	members    []*sailor
 }
 
 func newFleet(t *testing.T, d sqlsink.Dialect, partitions int32) *fleet {
@@ -40,7 +41,7 @@ func newFleet(t *testing.T, d sqlsink.Dialect, partitions int32) *fleet {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	f := &fleet{t, d, k.Seeds(), client, kadm.NewClient(client), fmt.Sprintf("fleet-%d", time.Now().UnixNano()), partitions, 0}
+	f := &fleet{t, d, k.Seeds(), client, kadm.NewClient(client), fmt.Sprintf("fleet-%d", time.Now().UnixNano()), partitions, 0, nil}
 	if _, err := f.admin.CreateTopic(t.Context(), partitions, 1, nil, f.topic); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +96,7 @@ func (f *fleet) join(d servers.DB, w *wire) *sailor {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &sailor{app, sink, cancel, make(chan error, 1)}
+	f.members = append(f.members, m)
 	go func() { m.done <- app.Run(ctx); close(m.done) }()
 	f.Cleanup(func() {
 		cancel()
@@ -142,6 +144,9 @@ func (f *fleet) until(what string, ok func() bool) {
 		select {
 		case <-look.C:
 		case <-deadline:
+			for i, m := range f.members {
+				f.Logf("member %d: %+v", i, m.Health())
+			}
 			f.Fatalf("waited 2 minutes for: %s", what)
 		}
 	}
