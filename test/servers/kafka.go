@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice/test/process"
 )
 
 // KafkaServer is one Apache Kafka node, broker and controller in one.
@@ -47,7 +50,7 @@ func (k *KafkaServer) Tool(ctx context.Context, mainClass string, args ...string
 	}
 	// A program that lives for a second starts sooner without the optimising compiler.
 	argv := slices.Concat(java, []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", mainClass}, args)
-	return output(ctx, nil, argv...)
+	return process.Output(ctx, nil, argv...)
 }
 
 // java returns the start of a command line: the program with Kafka's jars.
@@ -98,7 +101,7 @@ func startKafkaWith(lines string) (*KafkaServer, error) {
 		}
 		k.Brokers = address(ports[0])
 		admin := listener{"PLAINTEXT", "PLAINTEXT", k.Brokers}
-		return plan{kafkaProperties(address(ports[1]), dir.file("data"), admin) + lines, k.Brokers}, nil
+		return plan{properties: kafkaProperties(address(ports[1]), dir.file("data"), admin) + lines, probed: k.Brokers}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -107,7 +110,10 @@ func startKafkaWith(lines string) (*KafkaServer, error) {
 }
 
 // plan is what a node is started with: the text of its server.properties, and the address that its probe asks.
-type plan struct{ properties, probed string }
+type plan struct {
+	properties, probed string
+	cluster            string // its id; empty: one of its own
+}
 
 // startNode makes a node in a new folder, which prepare may put files into, and starts it.
 func startNode(name string, prepare func(context.Context, *dataDir) (plan, error)) (server, error) {
@@ -115,7 +121,7 @@ func startNode(name string, prepare func(context.Context, *dataDir) (plan, error
 	if err != nil {
 		return server{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), process.StartTimeout)
 	defer cancel()
 	dir, err := newDataDir()
 	if err != nil {
@@ -124,16 +130,16 @@ func startNode(name string, prepare func(context.Context, *dataDir) (plan, error
 	settings := dir.file("server.properties")
 	p, err := prepare(ctx, dir)
 	if err == nil {
-		err = formatNode(ctx, java, settings, p.properties)
+		err = formatNode(ctx, java, settings, p)
 	}
 	node := server{
 		name:  name,
 		dir:   dir,
 		ready: func(ctx context.Context) error { return askKafka(ctx, p.probed) },
-		process: &process{
-			name: name,
-			argv: slices.Concat(java, []string{"-Xmx512m", "kafka.Kafka", settings}),
-			log:  dir.file("kafka.log"),
+		process: &process.Process{
+			Name: name,
+			Argv: slices.Concat(java, []string{"-Xmx512m", "kafka.Kafka", settings}),
+			Log:  dir.file("kafka.log"),
 		},
 	}
 	if err == nil {
@@ -147,12 +153,13 @@ func startNode(name string, prepare func(context.Context, *dataDir) (plan, error
 }
 
 // formatNode writes the settings and prepares the log folder.
-func formatNode(ctx context.Context, java []string, settings, properties string) error {
-	if err := os.WriteFile(settings, []byte(properties), 0o600); err != nil {
+func formatNode(ctx context.Context, java []string, settings string, p plan) error {
+	if err := os.WriteFile(settings, []byte(p.properties), 0o600); err != nil {
 		return err
 	}
-	format := slices.Concat(java, []string{"kafka.tools.StorageTool", "format", "-t", clusterID(), "-c", settings})
-	_, err := output(ctx, nil, format...)
+	id := cmp.Or(p.cluster, clusterID())
+	format := slices.Concat(java, []string{"kafka.tools.StorageTool", "format", "-t", id, "-c", settings})
+	_, err := process.Output(ctx, nil, format...)
 	return err
 }
 

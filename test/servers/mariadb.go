@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/sluice-go/sluice/test/process"
 )
 
 func startMariaDB() (*SQLServer, error) { return startMariaDBWith() }
@@ -32,7 +34,7 @@ func startMariaDBWith(more ...string) (*SQLServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), process.StartTimeout)
 	defer cancel()
 	dir, err := newDataDir()
 	if err != nil {
@@ -66,7 +68,7 @@ func installMariaDB(ctx context.Context, dir *dataDir, daemon, install string, m
 	if os.Getuid() == 0 {
 		prepare, serve = append(prepare, "--user=root"), append(serve, "--user=root")
 	}
-	if _, err := output(ctx, nil, prepare...); err != nil {
+	if _, err := process.Output(ctx, nil, prepare...); err != nil {
 		return nil, err
 	}
 	config := mysqlConfig(address(port))
@@ -79,7 +81,7 @@ func installMariaDB(ctx context.Context, dir *dataDir, daemon, install string, m
 		ready: askSQL(mysqlDatabase(root, root.DBName),
 			fmt.Sprintf("create user if not exists '%s'@'%%' identified by '%s'", sqlUser, sqlPassword),
 			fmt.Sprintf("grant all privileges on *.* to '%s'@'%%' with grant option", sqlUser)),
-		process: &process{name: "MariaDB", argv: serve, log: dir.file("mariadb.log")},
+		process: &process.Process{Name: "MariaDB", Argv: serve, Log: dir.file("mariadb.log")},
 	}
 	return s, nil
 }

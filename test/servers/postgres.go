@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"github.com/sluice-go/sluice/test/process"
 )
 
 func startPostgres() (*SQLServer, error) {
@@ -28,7 +30,7 @@ func startPostgres() (*SQLServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), process.StartTimeout)
 	defer cancel()
 	dir, err := newDataDir()
 	if err != nil {
@@ -82,7 +84,7 @@ func initPostgres(ctx context.Context, dir *dataDir, bin string, credential *sys
 		}
 	}
 	data := dir.file("data")
-	if _, err := output(ctx, credential, filepath.Join(bin, "initdb"), "-D", data, "-U", sqlUser, "--pwfile="+password,
+	if _, err := process.Output(ctx, credential, filepath.Join(bin, "initdb"), "-D", data, "-U", sqlUser, "--pwfile="+password,
 		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"); err != nil {
 		return nil, err
 	}
@@ -94,12 +96,12 @@ func initPostgres(ctx context.Context, dir *dataDir, bin string, credential *sys
 		name:  "PostgreSQL",
 		dir:   dir,
 		ready: askSQL(s.DB),
-		process: &process{
-			name:       "PostgreSQL",
-			credential: credential,
-			log:        dir.file("postgres.log"),
-			quit:       syscall.SIGINT, // after SIGTERM it waits for its clients to go
-			argv: []string{
+		process: &process.Process{
+			Name:       "PostgreSQL",
+			Credential: credential,
+			Log:        dir.file("postgres.log"),
+			Quit:       syscall.SIGINT, // after SIGTERM it waits for its clients to go
+			Argv: []string{
 				filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1",
 				"-c", "unix_socket_directories=" + dir.path, "-c", "max_connections=300",
 			},

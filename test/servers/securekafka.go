@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/sluice-go/sluice/test/process"
 )
 
 // SecureKafkaServer is one Apache Kafka node that has a listener for each way to log in, and that allows nothing to anybody
@@ -162,17 +164,17 @@ func Token(user string, end time.Time) string {
 }
 
 // await asks again until there is no error.
-func await(tb testing.TB, what string, ask probe) {
+func await(tb testing.TB, what string, ask process.Probe) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), stopTimeout)
+	ctx, cancel := context.WithTimeout(tb.Context(), process.StopTimeout)
 	defer cancel()
 	for {
 		err := ask(ctx)
 		if err == nil {
 			return
 		}
-		if !pause(ctx) {
-			tb.Fatalf("waited %v until %s: %v", stopTimeout, what, err)
+		if !process.Pause(ctx) {
+			tb.Fatalf("waited %v until %s: %v", process.StopTimeout, what, err)
 		}
 	}
 }
@@ -223,7 +225,7 @@ func (k *SecureKafkaServer) plan(ctx context.Context, dir *dataDir) (plan, error
 		"listener.name.mutual.ssl.truststore.type=PEM",
 		"listener.name.mutual.ssl.truststore.location=" + clients.CA,
 	}
-	return plan{strings.Join(settings, "\n"), k.Plaintext}, nil
+	return plan{properties: strings.Join(settings, "\n"), probed: k.Plaintext}, nil
 }
 
 // logins are the settings of a listener with SASL.

@@ -15,12 +15,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
-)
 
-const (
-	startTimeout = 60 * time.Second // a cold Java on a busy machine needs 20 s
-	stopTimeout  = 10 * time.Second
+	"github.com/sluice-go/sluice/test/process"
 )
 
 // errMissing is wrapped when the software of a server is not installed.
@@ -29,27 +25,33 @@ var errMissing = errors.New("not installed: run scripts/servers.sh")
 // server is what all of them have in common. A nil process is a server that was given from outside.
 type server struct {
 	name    string
-	process *process
-	ready   probe
+	process *process.Process
+	ready   process.Probe
 	dir     *dataDir
 }
 
+// Process is the server's, for programs that are no tests; nil for a server that was given from outside.
+func (s *server) Process() *process.Process { return s.process }
+
+// Up starts the server again, as Restart does, for programs that are no tests.
+func (s *server) Up() error { return s.restart() }
+
 // restart starts the process on the data and the port that it had, and waits until it answers.
 func (s *server) restart() error {
-	s.process.kill()
-	return s.process.startAndAwait(s.ready)
+	s.process.Kill()
+	return s.process.StartAndAwait(s.ready)
 }
 
 func (s *server) kill(tb testing.TB) {
 	tb.Helper()
 	s.own(tb)
-	s.process.kill()
+	s.process.Kill()
 }
 
 func (s *server) stop(tb testing.TB) {
 	tb.Helper()
 	s.own(tb)
-	s.process.stop()
+	s.process.Stop()
 }
 
 func (s *server) restartFor(tb testing.TB) {
@@ -71,7 +73,7 @@ func (s *server) own(tb testing.TB) {
 // remove stops the server for good and deletes its data.
 func (s *server) remove() {
 	if s.process != nil {
-		s.process.stop()
+		s.process.Stop()
 		s.dir.remove()
 	}
 }
@@ -111,7 +113,7 @@ func (s *shared[S]) running() (S, error) {
 	if s.err != nil {
 		return s.value, s.err
 	}
-	if base := s.base(s.value); base.process != nil && !base.process.running() {
+	if base := s.base(s.value); base.process != nil && !base.process.Running() {
 		return s.value, base.restart()
 	}
 	return s.value, nil
@@ -150,6 +152,9 @@ func StartKafka() (*KafkaServer, error) { return kafka.running() }
 
 // StartMariaDB is MariaDB for a program that is not a test.
 func StartMariaDB() (*SQLServer, error) { return mariaDB.running() }
+
+// StartPostgres is Postgres for a program that is not a test.
+func StartPostgres() (*SQLServer, error) { return postgres.running() }
 
 // Stop stops every server that was started, at once, and removes its data. Call it in TestMain, after m.Run and before
 // goroutines are counted, or at the end of the program.

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/sluice-go/sluice/test/process"
 )
 
 func TestMain(m *testing.M) {
@@ -188,12 +190,12 @@ func TestExternalAddresses(t *testing.T) {
 }
 
 func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
-	p := &process{
-		name: "sh", argv: []string{"sh", "-c", "echo the reason >&2; exit 3"},
-		log: filepath.Join(t.TempDir(), "log"),
+	p := &process.Process{
+		Name: "sh", Argv: []string{"sh", "-c", "echo the reason >&2; exit 3"},
+		Log: filepath.Join(t.TempDir(), "log"),
 	}
 	never := askSQL(DB{Driver: "pgx", DSN: "postgres://127.0.0.1:1/x?sslmode=disable"})
-	if err := p.startAndAwait(never); !errors.Is(err, errEnded) || !strings.Contains(err.Error(), "the reason") {
+	if err := p.StartAndAwait(never); !errors.Is(err, process.ErrEnded) || !strings.Contains(err.Error(), "the reason") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-go/sluice/test/process"
 )
 
 const (
@@ -72,7 +74,7 @@ func (s *SQLServer) NewDatabase(ctx context.Context, prefix string) (d DB, drop 
 		return DB{}, nil, fmt.Errorf("%s: create database: %w", s.name, err)
 	}
 	return s.at(name), func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), process.StopTimeout)
 		defer cancel()
 		_ = s.exec(ctx, strings.ReplaceAll(s.drop, "NAME", name)) // somebody may have killed the server
 	}, nil
@@ -89,7 +91,7 @@ func (s *SQLServer) exec(ctx context.Context, statement string) error {
 }
 
 // askSQL is a probe: one statement on a connection of its own.
-func askSQL(d DB, statements ...string) probe {
+func askSQL(d DB, statements ...string) process.Probe {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
