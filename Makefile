@@ -11,6 +11,10 @@ ARGS ?=
 SEEDS ?= 20000
 FIRST ?= 0
 
+# What `make chaos` runs: what decides about its faults, and for how long it makes them.
+SEED ?= 1
+DURATION ?= 5m
+
 # Some of kgo's locks are real ones; with this tag they let a virtual-time test (testing/synctest) go on.
 TAGS := synctests
 TOOLS := .bin/.built
@@ -27,13 +31,18 @@ test: servers ## every test with the race detector; installs the servers they ne
 	CI=true go test -race -tags $(TAGS) -timeout 15m $(ARGS) ./...
 	go test -tags $(TAGS) -count=1 -timeout 15m ./internal/sim -seeds 2000
 	go test -race -tags $(TAGS) -count=1 -timeout 15m ./internal/sim -first 2000 -seeds 300
-	cd test && CI=true go test -race -tags $(TAGS) -count=1 -timeout 20m $(ARGS) $$(go list ./... | grep -v /memory$$) # a test builds the program: no cache sees it
+	cd test && CI=true go test -race -tags $(TAGS) -count=1 -timeout 20m $(ARGS) $$(go list ./... | grep -v '/memory$$\|/chaos$$') # a test builds the program: no cache sees it
 	cd test && CI=true go test -tags $(TAGS) -count=1 -timeout 20m $(ARGS) ./memory # 6 GB are produced, and RSS is measured: not under -race
+	cd test && CI=true go test -tags $(TAGS) -count=1 -timeout 10m $(ARGS) ./chaos # 30 processes, which need the machine
 
 .PHONY: sim
 sim: ## simulate whole clusters in virtual time: make sim SEEDS=20000 FIRST=0
 	go test -tags $(TAGS) -count=1 -timeout 5h -v -run '^TestSim$$' ./internal/sim -first $(FIRST) -seeds $(SEEDS) \
 		| grep -v '^ *\(=== \|--- PASS\)'
+
+.PHONY: chaos
+chaos: servers ## break real processes, brokers and databases while a ledger counts: make chaos SEED=7 DURATION=30m
+	cd test && go build -o ../.bin/chaos ./chaos && ../.bin/chaos -seed $(SEED) -duration $(DURATION) $(ARGS)
 
 .PHONY: mutants
 mutants: ## break the code on purpose, and see the tests catch it

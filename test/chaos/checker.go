@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -16,22 +19,16 @@ type outcome struct {
 	NeverRun   int `json:"never_run"`    // acknowledged records that no handler saw
 	Lost       int `json:"lost"`         // acknowledged records that no handler finished
 	Phantom    int `json:"phantom"`      // seen, and never produced
+	Aborted    int `json:"aborted"`      // seen, of transactions that were aborted
 	OutOfOrder int `json:"out_of_order"` // by first runs, within a key
 
-	Duplicates int            `json:"duplicates"` // runs beyond a record's first
+	Duplicates int            `json:"duplicates"` // runs, or rows, beyond a record's first
 	Allowed    int            `json:"allowed"`    // runs that could be repeated
 	Causes     map[string]int `json:"causes"`     // the allowed ones, by what had become of the member
 	Unexcused  int            `json:"unexcused"`  // duplicates beyond what was allowed of that very record
 
 	Examples []string `json:"examples"` // of what is wrong
-	Rate     []point  `json:"rate"`
 	Owners   []owner  `json:"owners"`
-}
-
-// point is how many first runs a job had in one second.
-type point struct {
-	At    time.Time `json:"at"`
-	Count int       `json:"count"`
 }
 
 // owner is a stretch of time in which a process had a partition.
@@ -45,40 +42,66 @@ type owner struct {
 
 const examples = 10
 
-func (o *outcome) complain(count *int, format string, args ...any) {
+func (o *outcome) complainf(count *int, format string, args ...any) {
 	if *count++; len(o.Examples) < examples {
 		o.Examples = append(o.Examples, fmt.Sprintf(format, args...))
 	}
 }
 
 // wrong counts what must not be.
-func (o *outcome) wrong() int { return o.NeverRun + o.Lost + o.Phantom + o.OutOfOrder + o.Unexcused }
+func (o *outcome) wrong() int {
+	return o.NeverRun + o.Lost + o.Phantom + o.Aborted + o.OutOfOrder + o.Unexcused
+}
 
-// check reads the journals of a fleet and compares them with the ledger.
-func (f *fleet) check(l *ledger) (*outcome, error) {
+// check reads what a job has put out and compares it with the ledger. Members' journals tell who had which partition, and are the
+// output of the jobs at least once.
+func (w *world) check(ctx context.Context, f *fleet) (*outcome, error) {
 	var all []*tenure
 	for _, name := range f.names {
 		lines, err := readJournal(f.journal(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was killed before it had begun
+		}
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, tenures(name, lines)...)
 	}
-	return judge(f.job, l.acked, all), nil
+	o := &outcome{Job: f.job, Causes: map[string]int{}}
+	for _, t := range all {
+		o.Owners = append(o.Owners, owner{t.process, t.partition, t.from, t.until, t.how})
+	}
+	if f.job.atLeastOnce() {
+		o.judgeRuns(w.ledger.acked, all)
+		return o, nil
+	}
+	outputs, err := f.outputs(ctx, w.ledger)
+	if err != nil {
+		return nil, err
+	}
+	due := w.ledger.acked
+	if f.job.Control { // nobody waited until it had them all
+		committed, err := w.committed(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		due = maps.Clone(due)
+		maps.DeleteFunc(due, func(at coordinate, _ entry) bool { return at.offset >= committed[at.partition] })
+	}
+	o.judgeOutputs(w.ledger.acked, due, outputs)
+	return o, nil
 }
 
-// judge compares what members did with what was acknowledged.
-func judge(j job, acked map[coordinate]entry, all []*tenure) *outcome {
-	o := &outcome{Job: j, Causes: map[string]int{}}
+// judgeRuns compares what handlers did with what was acknowledged.
+func (o *outcome) judgeRuns(acked map[coordinate]entry, all []*tenure) {
 	runs := make(map[coordinate][]*execution)
 	excused := make(map[*execution]bool)
 	for _, t := range all {
 		for _, e := range t.runs {
 			runs[e.at] = append(runs[e.at], e)
 		}
-		o.Owners = append(o.Owners, owner{t.process, t.partition, t.from, t.until, t.how})
 		allowed := t.allowed()
-		if len(allowed) == 0 || t.how == "kept to the end" {
+		if len(allowed) == 0 || t.cause() == "" {
 			continue
 		}
 		o.Allowed += len(allowed)
@@ -89,15 +112,13 @@ func judge(j job, acked map[coordinate]entry, all []*tenure) *outcome {
 	}
 	for at, e := range acked {
 		if runs[at] == nil {
-			o.complain(&o.NeverRun, "%v at %v was never run", e, at)
+			o.complainf(&o.NeverRun, "%v at %v was never run", e, at)
 		}
 	}
 	firsts := make(map[string]map[int64]*execution) // of a key and number
-	seconds := make(map[int64]int)
 	for at, each := range runs {
-		e, ok := acked[at]
-		if !ok || e != each[0].entry {
-			o.complain(&o.Phantom, "%v at %v was seen by %s, the ledger has %v", each[0].entry, at, each[0].tenure.process, e)
+		e, ok := o.known(acked, at, each[0].entry, each[0].tenure.process)
+		if !ok {
 			continue
 		}
 		slices.SortFunc(each, func(a, b *execution) int { return a.begin.Compare(b.begin) })
@@ -109,18 +130,55 @@ func judge(j job, acked map[coordinate]entry, all []*tenure) *outcome {
 			firsts[e.key] = make(map[int64]*execution)
 		}
 		firsts[e.key][e.number] = first
-		seconds[first.begin.Unix()]++
 		if !slices.ContainsFunc(each, func(e *execution) bool { return !e.end.IsZero() }) {
-			o.complain(&o.Lost, "%v at %v was begun by %s and never finished", e, at, first.tenure.process)
+			o.complainf(&o.Lost, "%v at %v was begun by %s and never finished", e, at, first.tenure.process)
 		}
 	}
 	for key, numbers := range firsts {
 		o.ordered(key, numbers, runs)
 	}
-	for _, second := range slices.Sorted(maps.Keys(seconds)) {
-		o.Rate = append(o.Rate, point{time.Unix(second, 0), seconds[second]})
+}
+
+// known tells whether a record that was seen is one of the ledger.
+func (o *outcome) known(acked map[coordinate]entry, at coordinate, seen entry, by string) (entry, bool) {
+	e, ok := acked[at]
+	switch {
+	case seen.key == abortedKey:
+		o.complainf(&o.Aborted, "a record of an aborted transaction at %v was seen by %s", at, by)
+	case !ok || e != seen:
+		o.complainf(&o.Phantom, "%v at %v was seen by %s, the ledger has %v", seen, at, by, e)
+	default:
+		return e, true
 	}
-	return o
+	return e, false
+}
+
+// judgeOutputs compares what a job has written, in that order, with what was acknowledged: each record that was due once.
+func (o *outcome) judgeOutputs(acked, due map[coordinate]entry, outputs []output) {
+	first := make(map[coordinate]output, len(outputs))
+	last := make(map[string]int64)
+	for _, w := range outputs {
+		e, ok := o.known(acked, w.at, w.entry, w.member)
+		if !ok {
+			continue
+		}
+		o.Runs++
+		if before, ok := first[w.at]; ok {
+			o.Duplicates++
+			o.complainf(&o.Unexcused, "%v at %v was written by %s and by %s", e, w.at, before.member, w.member)
+			continue
+		}
+		first[w.at] = w
+		if before, ok := last[e.key]; ok && e.number < before {
+			o.complainf(&o.OutOfOrder, "%v at %v was written by %s after number %d of that key", e, w.at, w.member, before)
+		}
+		last[e.key] = e.number
+	}
+	for at, e := range due {
+		if _, ok := first[at]; !ok {
+			o.complainf(&o.Lost, "%v at %v was never written", e, at)
+		}
+	}
 }
 
 // repeated judges a record's runs: all but one of them must be such as could be repeated, and none is repeated within a tenure.
@@ -137,7 +195,7 @@ func (o *outcome) repeated(each []*execution, excused map[*execution]bool) {
 		for _, e := range each {
 			who = append(who, fmt.Sprintf("%s (%s, %s, excused %t)", e.tenure.process, e.begin.Format("15:04:05.000"), e.tenure.how, excused[e]))
 		}
-		o.complain(&o.Unexcused, "%v at %v was repeated: %v", each[0].entry, each[0].at, who)
+		o.complainf(&o.Unexcused, "%v at %v was repeated: %v", each[0].entry, each[0].at, who)
 	}
 }
 
@@ -150,7 +208,7 @@ func (o *outcome) ordered(key string, numbers map[int64]*execution, runs map[coo
 		}
 		first := numbers[n]
 		if !slices.ContainsFunc(runs[before.at], func(e *execution) bool { return !e.end.IsZero() && !e.end.After(first.begin) }) {
-			o.complain(&o.OutOfOrder, "%s: %d was begun by %s at %s, before %d was finished (begun by %s at %s)", key, n,
+			o.complainf(&o.OutOfOrder, "%s: %d was begun by %s at %s, before %d was finished (begun by %s at %s)", key, n,
 				first.tenure.process, first.begin.Format("15:04:05.000000"), n-1, before.tenure.process, before.begin.Format("15:04:05.000000"))
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
 )
 
 // fault is one thing that was broken, and mended again.
@@ -26,6 +28,8 @@ type breaker struct {
 	// all is held for reading by every fault, and for writing by the one that breaks everything.
 	all sync.RWMutex
 
+	any *rand.Rand // for what does not matter
+
 	mu     sync.Mutex
 	faults []fault
 	failed error // the first: something could not be mended
@@ -36,7 +40,7 @@ type lane struct {
 	name       string
 	pauseFrom  time.Duration // between two faults
 	pauseUntil time.Duration
-	once       func(ctx context.Context, b *breaker, random *rand.Rand) error
+	once       func(ctx context.Context, b *breaker, draw *draw) error
 }
 
 var lanes = []lane{
@@ -44,6 +48,9 @@ var lanes = []lane{
 	{"frozen members", 2 * time.Second, 6 * time.Second, freezeMember},
 	{"rolling restarts", 15 * time.Second, 30 * time.Second, rollingRestart},
 	{"brokers", 8 * time.Second, 16 * time.Second, breakBroker},
+	{"databases", 10 * time.Second, 20 * time.Second, breakDatabase},
+	{"networks", 6 * time.Second, 14 * time.Second, breakNetwork},
+	{"partitions", 40 * time.Second, 80 * time.Second, addPartition},
 }
 
 // run makes faults until ctx ends, mends the last of them, and returns them all.
@@ -53,10 +60,10 @@ func (b *breaker) run(ctx context.Context, duration time.Duration) ([]fault, err
 	var running sync.WaitGroup
 	for i, l := range lanes {
 		running.Go(func() {
-			random := rand.New(rand.NewPCG(b.seed, uint64(i+1)))
-			for idle(ctx, between(random, l.pauseFrom, l.pauseUntil)) {
+			draw := &draw{Rand: rand.New(rand.NewPCG(b.seed, uint64(i+1))), fleets: b.world.fleets}
+			for idle(ctx, draw.between(l.pauseFrom, l.pauseUntil)) {
 				b.all.RLock()
-				err := l.once(ctx, b, random)
+				err := l.once(ctx, b, draw)
 				b.all.RUnlock()
 				if err != nil {
 					b.fail(fmt.Errorf("%s: %w", l.name, err))
@@ -67,7 +74,7 @@ func (b *breaker) run(ctx context.Context, duration time.Duration) ([]fault, err
 	}
 	running.Go(func() {
 		if idle(ctx, duration*6/10) {
-			if err := b.everything(); err != nil {
+			if err := b.everything(ctx); err != nil {
 				b.fail(fmt.Errorf("everything at once: %w", err))
 				cancel()
 			}
@@ -92,10 +99,6 @@ func idle(ctx context.Context, d time.Duration) bool {
 // hold waits whatever happens: what is broken stays so for as long as was decided.
 func hold(d time.Duration) { idle(context.Background(), d) }
 
-func between(random *rand.Rand, from, until time.Duration) time.Duration {
-	return from + time.Duration(random.Int64N(int64(until-from)))
-}
-
 func (b *breaker) note(kind, target string, jobs []string, from time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -112,14 +115,10 @@ func (b *breaker) fail(err error) {
 	}
 }
 
-func (b *breaker) anyFleet(random *rand.Rand) *fleet {
-	return b.world.fleets[random.IntN(len(b.world.fleets))]
-}
-
 // killMember ends a member with SIGKILL, and starts another in its place after a while.
-func killMember(_ context.Context, b *breaker, random *rand.Rand) error {
-	f, down := b.anyFleet(random), between(random, 200*time.Millisecond, 2*time.Second)
-	p := f.pick(random)
+func killMember(_ context.Context, b *breaker, draw *draw) error {
+	f, down := draw.fleet(), draw.between(200*time.Millisecond, 2*time.Second)
+	p := f.pick(draw.Rand)
 	if p == nil {
 		return nil
 	}
@@ -133,9 +132,9 @@ func killMember(_ context.Context, b *breaker, random *rand.Rand) error {
 }
 
 // freezeMember stops a member for longer than its session lasts, and lets it go on: it wakes up as a zombie.
-func freezeMember(_ context.Context, b *breaker, random *rand.Rand) error {
-	f, frozen := b.anyFleet(random), between(random, sessionTimeout+time.Second, sessionTimeout+5*time.Second)
-	p := f.pick(random)
+func freezeMember(_ context.Context, b *breaker, draw *draw) error {
+	f, frozen := draw.fleet(), draw.between(sessionTimeout+time.Second, sessionTimeout+5*time.Second)
+	p := f.pick(draw.Rand)
 	if p == nil {
 		return nil
 	}
@@ -149,32 +148,42 @@ func freezeMember(_ context.Context, b *breaker, random *rand.Rand) error {
 }
 
 // rollingRestart stops and starts the members of a job one after the other, and leaves it with another number of them.
-func rollingRestart(_ context.Context, b *breaker, random *rand.Rand) error {
-	f := b.anyFleet(random)
-	count := f.count()%most + 1
-	count = max(count, fewest)
-	from := time.Now()
-	for {
-		p := f.pick(random)
-		if p == nil {
-			break
+func rollingRestart(_ context.Context, b *breaker, draw *draw) error {
+	f, from := draw.fleet(), time.Now()
+	count := fewest + (f.count()-fewest+1)%(most-fewest+1)
+	var taken []*place
+	defer func() {
+		for _, p := range taken {
+			f.release(p)
 		}
+	}()
+	for p := f.pick(draw.Rand); p != nil; p = f.pick(draw.Rand) {
+		if len(taken) > 0 {
+			hold(time.Second)
+		}
+		taken = append(taken, p)
 		f.end(p)
-		err := f.start(p)
-		defer f.release(p) //nolint:revive // each is restarted once
-		if err != nil {
+		if p.number != 0 && f.count() > count { // the first one's ways can be cut: it stays
+			f.shrink(p)
+			continue
+		}
+		if err := f.start(p); err != nil {
 			return err
 		}
 	}
-	err := f.resize(count)
-	b.note("rolling restart", fmt.Sprintf("%s, then %d members", f.job.Name, count), []string{f.job.Name}, from)
-	return err
+	for f.count() < count {
+		if err := f.grow(); err != nil {
+			return err
+		}
+	}
+	b.note("rolling restart", fmt.Sprintf("%s, then %d members", f.job.Name, f.count()), []string{f.job.Name}, from)
+	return nil
 }
 
 // breakBroker kills or freezes one broker, and waits until the cluster is whole again.
-func breakBroker(ctx context.Context, b *breaker, random *rand.Rand) error {
-	n := b.world.cluster.Nodes[random.IntN(len(b.world.cluster.Nodes))]
-	kill, down := random.IntN(2) == 0, between(random, time.Second, 6*time.Second)
+func breakBroker(ctx context.Context, b *breaker, draw *draw) error {
+	n := b.world.cluster.Nodes[draw.IntN(len(b.world.cluster.Nodes))]
+	kill, down := draw.IntN(2) == 0, draw.between(time.Second, 6*time.Second)
 	from, kind := time.Now(), "broker killed"
 	if kill {
 		n.Process().Kill()
@@ -192,31 +201,107 @@ func breakBroker(ctx context.Context, b *breaker, random *rand.Rand) error {
 	return b.world.awaitWhole(ctx)
 }
 
-// everything kills all members and all brokers at once, and starts them again.
-func (b *breaker) everything() error {
+// breakDatabase kills or freezes a server, or leaves no room for SQLite's file.
+func breakDatabase(ctx context.Context, b *breaker, draw *draw) error {
+	choice, kill, down := draw.IntN(len(engines)), draw.IntN(2) == 0, draw.between(time.Second, 6*time.Second)
+	d := b.world.databases[engines[choice]]
+	if d == nil {
+		return nil // no job of this run uses it
+	}
+	from, kind := time.Now(), "database killed"
+	switch {
+	case d.server == nil:
+		kind = "disk full"
+		empty, err := d.fill(ctx)
+		if err != nil {
+			return err
+		}
+		hold(down)
+		if err := empty(); err != nil {
+			return err
+		}
+	case kill:
+		d.server.Process().Kill()
+		hold(down)
+		if err := d.server.Up(); err != nil {
+			return err
+		}
+	default:
+		kind = "database frozen"
+		d.server.Process().Freeze()
+		hold(down + 3*time.Second)
+		d.server.Process().Thaw()
+	}
+	b.note(kind, string(d.engine), b.world.jobsOf(d), from)
+	return nil
+}
+
+// breakNetwork makes trouble between the first member of a job and its brokers, one of them, or its database.
+func breakNetwork(_ context.Context, b *breaker, draw *draw) error {
+	f, t := draw.fleet(), troubles[draw.IntN(len(troubles))]
+	which, choice, lasts := draw.IntN(3), draw.IntN(brokers), draw.between(2*time.Second, 8*time.Second)
+	p := f.pickFirst(draw.Rand)
+	if p == nil {
+		return nil
+	}
+	defer f.release(p)
+	proxies, what := f.detour.brokers, "all brokers"
+	switch {
+	case which == 0:
+		proxies, what = proxies[choice:choice+1], fmt.Sprintf("broker %d", choice+1)
+	case which == 1 && f.detour.database != nil:
+		proxies, what = []*toxiproxy.Proxy{f.detour.database}, "its database"
+	}
+	from := time.Now()
+	mend, err := cut(proxies, t)
+	if err == nil {
+		hold(lasts)
+	}
+	if mended := mend(); err == nil {
+		err = mended
+	}
+	b.note("network: "+t.name, p.name+" and "+what, []string{f.job.Name}, from)
+	return err
+}
+
+// addPartition makes the topic wider.
+func addPartition(ctx context.Context, b *breaker, _ *draw) error {
+	from := time.Now()
+	if err := b.world.ledger.grow(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	b.note("partition added", fmt.Sprintf("%s, now %d", topic, b.world.ledger.partitions.Load()), b.world.jobNames(), from)
+	return nil
+}
+
+// everything kills all members, all brokers and all databases at once, and starts them again.
+func (b *breaker) everything(ctx context.Context) error {
 	b.all.Lock()
 	defer b.all.Unlock()
 	from := time.Now()
-	var going sync.WaitGroup
+	members := make(map[*place]*fleet)
 	for _, f := range b.world.fleets {
-		for _, p := range f.places {
-			going.Go(p.process.Kill)
+		for p := f.pick(b.any); p != nil; p = f.pick(b.any) {
+			members[p] = f
 		}
 	}
-	for _, n := range b.world.cluster.Nodes {
-		going.Go(n.Process().Kill)
+	var going sync.WaitGroup
+	for p := range members {
+		going.Go(p.process.Kill)
+	}
+	for _, server := range b.world.servers() {
+		going.Go(server.Process().Kill)
 	}
 	going.Wait()
 	if err := b.world.up(); err != nil {
 		return err
 	}
-	for _, f := range b.world.fleets {
-		for _, p := range f.places {
-			if err := f.start(p); err != nil {
-				return err
-			}
+	for p, f := range members {
+		if err := f.start(p); err != nil {
+			return err
 		}
+		f.release(p)
 	}
-	b.note("everything killed", "all members and all brokers", b.world.jobNames(), from)
-	return nil
+	b.note("everything killed", fmt.Sprintf("%d members, %d servers", len(members), len(b.world.servers())), b.world.jobNames(), from)
+	return b.world.awaitWhole(ctx)
 }

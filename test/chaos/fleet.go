@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,13 +15,17 @@ import (
 
 // fleet is a job's members, each a process. A place in it keeps its number; every process in it has a name of its own.
 type fleet struct {
-	job   job
-	task  task
-	out   string
-	watch func(unexpected) // told of a process that ended by itself
+	job      job
+	task     task
+	program  string // that its members run
+	database *database
+	detour   *detour // of the member in the first place
+	out      string
+	watch    func(unexpected) // told of a process that ended by itself
 
 	mu     sync.Mutex
 	places []*place
+	next   int      // place's number
 	names  []string // of all processes so far
 }
 
@@ -28,11 +33,12 @@ type place struct {
 	number  int
 	process *process.Process
 	name    string
-	busy    bool // a fault has it
+	busy    bool // a fault has it, and nobody else may touch it
 }
 
 // unexpected is a member that ended although nobody had ended it.
 type unexpected struct {
+	Job    string    `json:"job"`
 	Member string    `json:"member"`
 	At     time.Time `json:"at"`
 	Log    string    `json:"log"` // its end
@@ -44,18 +50,20 @@ func (f *fleet) start(p *place) error {
 	name := fmt.Sprintf("%s-%d-%d", f.job.Name, p.number, len(f.names))
 	f.names = append(f.names, name)
 	f.mu.Unlock()
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	t := f.task
-	t.Journal = f.journal(name)
+	t.Member, t.Journal = name, f.journal(name)
+	if p.number == 0 {
+		t.Brokers = f.detour.seeds()
+		if through := f.detour.database; through != nil {
+			t.DSN = f.database.through(through.Listen)
+		}
+	}
 	text, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
 	member := &process.Process{
-		Name: name, Argv: []string{self}, Env: append(os.Environ(), taskVariable+"="+string(text), "GOMAXPROCS=1"),
+		Name: name, Argv: []string{f.program}, Env: append(os.Environ(), taskVariable+"="+string(text), "GOMAXPROCS=1"),
 		Log: filepath.Join(f.out, name+".log"),
 	}
 	if err := member.Start(); err != nil {
@@ -69,25 +77,26 @@ func (f *fleet) start(p *place) error {
 
 func (f *fleet) journal(name string) string { return filepath.Join(f.out, name+".journal") }
 
-// resize starts or stops members until there are so many.
-func (f *fleet) resize(count int) error {
-	for len(f.places) < count {
-		p := &place{number: len(f.places)}
-		if err := f.start(p); err != nil {
-			return err
-		}
-		f.mu.Lock()
-		f.places = append(f.places, p)
-		f.mu.Unlock()
+// grow starts a member in a new place.
+func (f *fleet) grow() error {
+	f.mu.Lock()
+	p := &place{number: f.next}
+	f.next++
+	f.mu.Unlock()
+	if err := f.start(p); err != nil {
+		return err
 	}
-	for len(f.places) > count {
-		f.mu.Lock()
-		last := f.places[len(f.places)-1]
-		f.places = f.places[:len(f.places)-1]
-		f.mu.Unlock()
-		f.end(last)
-	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.places = append(f.places, p)
 	return nil
+}
+
+// shrink gives up a place that the caller has, whose member has ended.
+func (f *fleet) shrink(p *place) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.places = slices.DeleteFunc(f.places, func(other *place) bool { return other == p })
 }
 
 const leaveTimeout = 25 * time.Second // the drain's 20 s, and the rest
@@ -97,10 +106,19 @@ func (f *fleet) end(p *place) bool { return p.process.StopWithin(leaveTimeout) }
 
 // pick takes a member for a fault; nil when all are taken.
 func (f *fleet) pick(random *rand.Rand) *place {
+	return f.take(random, func(*place) bool { return true })
+}
+
+// pickFirst takes the member whose ways can be cut; nil when it is taken, or gone.
+func (f *fleet) pickFirst(random *rand.Rand) *place {
+	return f.take(random, func(p *place) bool { return p.number == 0 })
+}
+
+func (f *fleet) take(random *rand.Rand, fits func(*place) bool) *place {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, i := range random.Perm(len(f.places)) {
-		if p := f.places[i]; !p.busy {
+		if p := f.places[i]; !p.busy && fits(p) {
 			p.busy = true
 			return p
 		}
@@ -121,7 +139,8 @@ func (f *fleet) revive() error {
 	for _, p := range f.places {
 		if !p.busy && !p.process.Running() {
 			ended = append(ended, p)
-			f.watch(unexpected{Member: p.name, At: time.Now(), Log: p.process.Tail()})
+			p.busy = true
+			f.watch(unexpected{Job: f.job.Name, Member: p.name, At: time.Now(), Log: p.process.Tail()})
 		}
 	}
 	f.mu.Unlock()
@@ -129,6 +148,7 @@ func (f *fleet) revive() error {
 		if err := f.start(p); err != nil {
 			return err
 		}
+		f.release(p)
 	}
 	return nil
 }

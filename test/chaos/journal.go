@@ -34,8 +34,8 @@ func openJournal(path string) (*journal, error) {
 	return &journal{file: f}, err
 }
 
-// note writes one line. The time is taken within the lock: lines are in the order of their times.
-func (j *journal) note(kind byte, format string, args ...any) {
+// notef writes one line. The time is taken within the lock: lines are in the order of their times.
+func (j *journal) notef(kind byte, format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.line.Reset()
@@ -48,7 +48,7 @@ func (j *journal) note(kind byte, format string, args ...any) {
 }
 
 func (j *journal) close() error {
-	j.note('X', "")
+	j.notef('X', "")
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.file.Close(); j.err == nil {

@@ -25,7 +25,10 @@ type task struct {
 	Job     job      `json:"job"`
 	Brokers []string `json:"brokers"`
 	Topic   string   `json:"topic"`
+	Driver  string   `json:"driver"` // of the job's database
+	DSN     string   `json:"dsn"`
 	Journal string   `json:"journal"` // the file
+	Member  string   `json:"member"`  // its name
 }
 
 const (
@@ -59,6 +62,12 @@ func (t task) run(ctx context.Context, log *slog.Logger) error {
 	switch t.Job.Mode {
 	case byPartition, byKey:
 		err = t.atLeastOnce(ctx, log, j)
+	case toSQL:
+		err = t.toSQL(ctx, log, j)
+	case toKafka:
+		err = t.toKafka(ctx, log, j)
+	case guideAuto, guideThird:
+		err = t.guide(ctx, log, j)
 	default:
 		err = fmt.Errorf("no such mode: %q", t.Job.Mode)
 	}
@@ -74,23 +83,23 @@ func (t task) config(log *slog.Logger, j *journal) sluice.Config {
 		Brokers: t.Brokers, Group: t.Job.Name, GroupProtocol: t.Job.Protocol, Logger: log,
 		Network: sluice.Network{MetadataMaxAge: 2 * time.Second},
 		Events: sluice.Events{
-			Assigned: func(i sluice.AssignedInfo) { j.note('A', "%d", i.Partition) },
+			Assigned: func(i sluice.AssignedInfo) { j.notef('A', "%d", i.Partition) },
 			Released: func(i sluice.ReleasedInfo) {
 				how := "released"
 				if i.Lost {
 					how = "lost"
 				}
-				j.note('R', "%d %s", i.Partition, how)
+				j.notef('R', "%d %s", i.Partition, how)
 			},
-			DrainOverran: func(i sluice.DrainOverranInfo) { j.note('O', "%d", i.Partition) },
+			DrainOverran: func(i sluice.DrainOverranInfo) { j.notef('O', "%d", i.Partition) },
 			Committed: func(i sluice.CommittedInfo) {
 				var offsets strings.Builder
 				for partition, offset := range i.Offsets[t.Topic] {
 					fmt.Fprintf(&offsets, " %d=%d", partition, offset)
 				}
-				j.note('C', "%d%s", i.Took.Nanoseconds(), offsets.String())
+				j.notef('C', "%d%s", i.Took.Nanoseconds(), offsets.String())
 			},
-			CommitFailed: func(sluice.CommitFailedInfo) { j.note('F', "") },
+			CommitFailed: func(sluice.CommitFailedInfo) { j.notef('F', "") },
 		},
 	}
 	if t.Job.Protocol == sluice.ClassicProtocol { // the other one's are the broker's
@@ -112,13 +121,13 @@ func (t task) atLeastOnce(ctx context.Context, log *slog.Logger, j *journal) err
 	err = sluice.Add(app, sluice.Route[int64]{
 		Topics: []string{t.Topic}, Decode: number, Policy: policy,
 		Handle: func(ctx context.Context, m sluice.Message[int64]) error {
-			j.note('B', "%d %d %s %d", m.Partition(), m.Offset(), m.Key(), m.Value)
+			j.notef('B', "%d %d %s %d", m.Partition(), m.Offset(), m.Key(), m.Value)
 			select {
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			case <-time.After(handlerTime):
 			}
-			j.note('E', "%d %d", m.Partition(), m.Offset())
+			j.notef('E', "%d %d", m.Partition(), m.Offset())
 			return nil
 		},
 	})

@@ -23,7 +23,7 @@ type tenure struct {
 	until     time.Time
 	how       string // it ended: released, lost, or killed
 	overran   bool   // a handler ran on when the drain's time was up
-	failed    bool   // a commit failed
+	failed    bool   // a commit failed, and none was told since
 	runs      []*execution
 
 	committed int64 // the offset of the last commit; -1: none
@@ -70,7 +70,7 @@ func tenures(process string, lines []line) (all []*tenure) {
 		case 'C':
 			for partition, offset := range l.offsets {
 				if t := now[partition]; t != nil {
-					t.committed = offset
+					t.committed, t.failed = offset, false
 					t.commits++
 				}
 			}

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-go/sluice/test/process"
 	"github.com/sluice-go/sluice/test/servers"
 )
 
@@ -20,8 +22,7 @@ const (
 	fewest  = 2 // members of a job
 	most    = 4
 
-	settleTimeout = 150 * time.Second // for the end: lag 0 of all jobs
-	endTimeout    = 4 * time.Minute   // after the last fault, for all that comes
+	endTimeout = 225 * time.Second // after the last fault, for all that comes
 )
 
 // properties are what the brokers need for sessions of 3 s.
@@ -41,17 +42,14 @@ type world struct {
 	admin    *kadm.Client
 	fleets   []*fleet
 	began    time.Time
+	ledger   *ledger
+
+	databases map[engine]*database
 
 	mu      sync.Mutex
 	log     io.Writer
 	ended   []unexpected
 	samples []sample
-}
-
-// sample is how far behind each job is at one moment.
-type sample struct {
-	At  time.Time        `json:"at"`
-	Lag map[string]int64 `json:"lag"`
 }
 
 func (w *world) sayf(format string, args ...any) {
@@ -70,93 +68,190 @@ func (w *world) jobNames() []string {
 func chaos(ctx context.Context, s settings, log io.Writer) (*report, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.duration+endTimeout)
 	defer cancel()
-	w := &world{settings: s, log: log, began: time.Now()}
+	w := &world{settings: s, log: log, began: time.Now(), databases: make(map[engine]*database)}
 	w.sayf("seed %d, %v, into %s", s.seed, s.duration, s.out)
 	defer w.close()
-	if err := w.start(); err != nil {
+	if err := w.start(ctx); err != nil {
 		return nil, err
-	}
-	l, err := newLedger(w.cluster.Seeds())
-	if err != nil {
-		return nil, err
-	}
-	defer l.client.Close()
-	if err := l.create(ctx); err != nil {
-		return nil, err
-	}
-	for _, j := range s.jobs {
-		f := &fleet{job: j, task: task{Job: j, Brokers: w.cluster.Seeds(), Topic: topic}, out: s.out, watch: w.unexpected}
-		w.fleets = append(w.fleets, f)
-		if err := f.resize(fewest + 1); err != nil {
-			return nil, err
-		}
 	}
 	writing, stopWriting := context.WithCancel(ctx)
 	defer stopWriting()
-	written := make(chan error, 1)
-	go func() { written <- l.write(writing, rand.New(rand.NewPCG(s.seed, 0)), s.rate) }()
+	written, spoiled := make(chan error, 1), make(chan struct{})
+	go func() { written <- w.ledger.write(writing, rand.New(rand.NewPCG(s.seed, 0)), s.rate) }()
+	go func() { defer close(spoiled); w.ledger.spoil(writing) }()
 	looking, stopLooking := context.WithCancel(ctx)
 	looked := make(chan struct{})
 	go func() { defer close(looked); w.look(looking) }()
 	defer func() { stopLooking(); <-looked }()
 
-	b := &breaker{world: w, seed: s.seed}
+	b := &breaker{world: w, seed: s.seed, any: rand.New(rand.NewPCG(s.seed, 1<<32))}
 	faults, err := b.run(ctx, s.duration)
 	if err != nil {
 		return nil, err
 	}
-	caughtUp, behind := w.settle(ctx, faults)
+	w.sayf("the last of %d faults is mended", len(faults))
+	took, behind := w.await(ctx, lastMended(faults)) // records are still written meanwhile
 	stopWriting()
+	<-spoiled
 	if err := <-written; err != nil {
 		return nil, fmt.Errorf("the ledger: %w", err)
 	}
-	behind = append(behind, w.drain(ctx)...)
+	_, stillBehind := w.await(ctx, time.Now())
 	stopLooking()
 	<-looked
-	late := w.leave()
-	w.sayf("%d records; reading what the topic and the jobs have", l.count())
-	if err := l.verify(ctx, w.cluster.Seeds()); err != nil {
+	r := &report{
+		Seed: s.seed, Seconds: s.duration.Seconds(), Began: w.began, Records: w.ledger.count(), Aborted: w.ledger.aborted,
+		Faults: faults, Behind: append(behind, stillBehind...), Late: w.leave(), Ended: w.ended, Samples: w.samples,
+	}
+	w.sayf("%d records; reading what the topic and the jobs have", r.Records)
+	if err := w.ledger.verify(ctx); err != nil {
 		return nil, fmt.Errorf("the cluster did not keep the ledger, so nothing can be said about the jobs: %w", err)
 	}
-	r := &report{
-		Seed: s.seed, Seconds: s.duration.Seconds(), Began: w.began, Records: l.count(), Faults: faults, Behind: behind, Late: late,
-		Ended: w.ended, Samples: w.samples,
-	}
 	for _, f := range w.fleets {
-		j, err := f.check(l)
+		o, err := w.check(ctx, f)
 		if err != nil {
 			return nil, err
 		}
-		j.CaughtUp = caughtUp[f.job.Name].Seconds()
-		r.Jobs = append(r.Jobs, j)
+		o.CaughtUp = took[f.job.Name].Seconds()
+		r.Jobs = append(r.Jobs, o)
 	}
-	return r, r.finish(s.out)
+	if err := r.finish(s.out); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
-// start starts the servers.
-func (w *world) start() error {
+// lastMended is when the last fault was over.
+func lastMended(faults []fault) time.Time {
+	var last time.Time
+	for _, f := range faults {
+		if f.Until.After(last) {
+			last = f.Until
+		}
+	}
+	return last
+}
+
+// start starts servers, makes topics and tables, and starts the members.
+func (w *world) start(ctx context.Context) error {
+	jobs := w.settings.jobs
 	var err error
-	if w.cluster, err = servers.StartKafkaCluster(brokers, 0, properties); err != nil {
+	if w.cluster, err = servers.StartKafkaCluster(brokers, len(jobs), properties); err != nil {
 		return err
 	}
+	w.sayf("%d brokers run", brokers)
 	w.client, err = kgo.NewClient(kgo.SeedBrokers(w.cluster.Seeds()...), kgo.RequestRetries(2), kgo.RetryTimeout(3*time.Second))
 	if err != nil {
 		return err
 	}
 	w.admin = kadm.NewClient(w.client)
-	w.sayf("%d brokers run", brokers)
+	if w.ledger, err = newLedger(w.cluster.Seeds()); err != nil {
+		return err
+	}
+	if err := w.create(ctx, topic); err != nil {
+		return err
+	}
+	for i, j := range jobs {
+		f, err := w.fleet(ctx, i, j)
+		if err != nil {
+			return fmt.Errorf("%s: %w", j.Name, err)
+		}
+		w.fleets = append(w.fleets, f)
+	}
+	for _, f := range w.fleets {
+		for range fewest + 1 {
+			if err := f.grow(); err != nil {
+				return err
+			}
+		}
+	}
+	w.sayf("%d jobs run", len(w.fleets))
 	return nil
 }
 
-// up starts the brokers that do not run, at once: none answers before most of them do.
+func (w *world) create(ctx context.Context, name string) error {
+	_, err := w.admin.CreateTopic(ctx, partitions, -1, nil, name)
+	return err
+}
+
+// fleet prepares a job: its database and table, or its topic, and the ways of its first member.
+func (w *world) fleet(ctx context.Context, number int, j job) (*fleet, error) {
+	f := &fleet{job: j, out: w.settings.out, watch: w.unexpected}
+	var err error
+	if f.program, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	if j.Unfenced {
+		root, err := servers.Repository()
+		if err != nil {
+			return nil, err
+		}
+		if f.program, err = buildUnfenced(ctx, root, w.settings.out); err != nil {
+			return nil, err
+		}
+	}
+	f.task = task{Job: j, Brokers: w.cluster.Seeds(), Topic: topic}
+	if j.Engine != "" {
+		if w.databases[j.Engine] == nil {
+			if w.databases[j.Engine], err = startDatabase(ctx, j.Engine, w.settings.out, w.settings.rate*int((w.settings.duration+endTimeout).Seconds())); err != nil {
+				return nil, err
+			}
+			w.sayf("%s runs", j.Engine)
+		}
+		f.database = w.databases[j.Engine]
+		f.task.Driver, f.task.DSN = f.database.driver, f.database.dsn
+		err = f.database.create(ctx, j)
+	} else if j.Mode == toKafka {
+		err = w.create(ctx, j.table())
+	}
+	if err != nil {
+		return nil, err
+	}
+	f.detour, err = newDetour(ctx, w.cluster, number, f.database)
+	return f, err
+}
+
+// server is what can be killed and started again.
+type server interface {
+	Process() *process.Process
+	Up() error
+}
+
+// servers are all that run.
+func (w *world) servers() []server {
+	var all []server
+	for _, n := range w.cluster.Nodes {
+		all = append(all, n)
+	}
+	for _, d := range w.databases {
+		if d.server != nil {
+			all = append(all, d.server)
+		}
+	}
+	return all
+}
+
+// up starts the servers that do not run, at once: no broker answers before most of them do.
 func (w *world) up() error {
-	errs := make([]error, len(w.cluster.Nodes))
+	all := w.servers()
+	errs := make([]error, len(all))
 	var starting sync.WaitGroup
-	for i, n := range w.cluster.Nodes {
-		starting.Go(func() { errs[i] = n.Up() })
+	for i, s := range all {
+		starting.Go(func() { errs[i] = s.Up() })
 	}
 	starting.Wait()
 	return errors.Join(errs...)
+}
+
+// jobsOf are the jobs that write to a database.
+func (w *world) jobsOf(d *database) []string {
+	var names []string
+	for _, f := range w.fleets {
+		if f.database == d {
+			names = append(names, f.job.Name)
+		}
+	}
+	return names
 }
 
 // close ends all that runs.
@@ -168,12 +263,19 @@ func (w *world) close() {
 		}
 	}
 	closing.Wait()
+	for _, f := range w.fleets {
+		f.detour.close()
+	}
+	if w.ledger != nil {
+		w.ledger.client.Close()
+	}
 	if w.client != nil {
 		w.client.Close()
 	}
 	if w.cluster != nil {
 		w.cluster.Remove()
 	}
+	servers.Stop()
 }
 
 func (w *world) unexpected(u unexpected) {
@@ -181,117 +283,6 @@ func (w *world) unexpected(u unexpected) {
 	defer w.mu.Unlock()
 	w.ended = append(w.ended, u)
 	w.sayf("%s ended by itself:\n%s", u.Member, u.Log)
-}
-
-// look samples the lag once a second, and starts members again that ended by themselves.
-func (w *world) look(ctx context.Context) {
-	for idle(ctx, time.Second) {
-		for _, f := range w.fleets {
-			if err := f.revive(); err != nil {
-				w.sayf("%v", err)
-			}
-		}
-		ends, err := w.ends(ctx)
-		if err != nil {
-			continue // brokers are down
-		}
-		s := sample{At: time.Now(), Lag: make(map[string]int64)}
-		for _, f := range w.fleets {
-			if behind, err := w.behind(ctx, f, ends); err == nil {
-				s.Lag[f.job.Name] = behind
-			}
-		}
-		w.mu.Lock()
-		w.samples = append(w.samples, s)
-		w.mu.Unlock()
-	}
-}
-
-// ends are the offsets at which the partitions end now.
-func (w *world) ends(ctx context.Context) (map[int32]int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	listed, err := w.admin.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = listed.Error()
-	}
-	if err != nil {
-		return nil, err
-	}
-	ends := make(map[int32]int64)
-	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
-	return ends, nil
-}
-
-// behind is how many records before these ends a job's group has not committed.
-func (w *world) behind(ctx context.Context, f *fleet, ends map[int32]int64) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	committed, err := w.admin.FetchOffsets(ctx, f.job.Name)
-	if err != nil {
-		return 0, err
-	}
-	var behind int64
-	for partition, end := range ends {
-		at, ok := committed.Lookup(topic, partition)
-		if ok && at.Err != nil {
-			return 0, at.Err
-		}
-		if ok {
-			end -= at.At
-		}
-		behind += max(0, end)
-	}
-	return behind, nil
-}
-
-// settle waits until every job has committed all that there was when the last fault was mended, and says how long each took. Records
-// are still written meanwhile.
-func (w *world) settle(ctx context.Context, faults []fault) (took map[string]time.Duration, behind []string) {
-	mended := time.Now()
-	for _, f := range faults {
-		if f.Until.After(mended) || len(faults) == 1 {
-			mended = f.Until
-		}
-	}
-	w.sayf("the last of %d faults is mended", len(faults))
-	return w.await(ctx, mended)
-}
-
-// drain waits until every job has committed all that there is.
-func (w *world) drain(ctx context.Context) (behind []string) {
-	_, behind = w.await(ctx, time.Now())
-	return behind
-}
-
-// await waits until every job has committed all that there is now, and says how long each took since a moment.
-func (w *world) await(ctx context.Context, since time.Time) (took map[string]time.Duration, behind []string) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout/2)
-	defer cancel()
-	took = make(map[string]time.Duration)
-	var ends map[int32]int64
-	var err error
-	for ends == nil && idle(ctx, 50*time.Millisecond) {
-		ends, err = w.ends(ctx)
-	}
-	for len(took) < len(w.fleets) && idle(ctx, 100*time.Millisecond) {
-		for _, f := range w.fleets {
-			if _, ok := took[f.job.Name]; ok {
-				continue
-			}
-			if left, failed := w.behind(ctx, f, ends); failed == nil && left == 0 {
-				took[f.job.Name] = time.Since(since)
-			}
-		}
-	}
-	for _, f := range w.fleets {
-		if _, ok := took[f.job.Name]; !ok {
-			left, failed := w.behind(context.WithoutCancel(ctx), f, ends)
-			behind = append(behind, fmt.Sprintf("%s is %d records behind after %.0f s (%v)", f.job.Name, left, time.Since(since).Seconds(),
-				errors.Join(err, failed)))
-		}
-	}
-	return took, behind
 }
 
 // awaitWhole waits until every partition has all of its copies again.

@@ -154,15 +154,20 @@ func (p *Process) Kill() {
 	}
 }
 
-// Freeze stops the process where it is, until Thaw or Kill.
+// Freeze stops the process and its children where they are, until Thaw or Kill.
 func (p *Process) Freeze() { p.signal(syscall.SIGSTOP) }
 
 // Thaw lets a frozen process go on.
 func (p *Process) Thaw() { p.signal(syscall.SIGCONT) }
 
 func (p *Process) signal(s syscall.Signal) {
-	if cmd, _ := p.current(); cmd != nil {
-		_ = cmd.Process.Signal(s) // it may have ended by itself
+	cmd, _ := p.current()
+	if cmd == nil {
+		return
+	}
+	_ = cmd.Process.Signal(s) // it may have ended by itself
+	for _, child := range children(cmd.Process.Pid) {
+		_ = syscall.Kill(child, s) // likewise
 	}
 }
 

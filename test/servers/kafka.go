@@ -59,7 +59,7 @@ func java() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: Java is %w", errMissing)
 	}
-	root, err := repository()
+	root, err := Repository()
 	if err != nil {
 		return nil, err
 	}

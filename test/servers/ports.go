@@ -49,3 +49,9 @@ func freePorts(ctx context.Context, count int) ([]int, error) {
 }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// FreeAddress returns an address on 127.0.0.1 that nobody listens on.
+func FreeAddress(ctx context.Context) (string, error) {
+	port, err := freePort(ctx)
+	return address(port), err
+}

@@ -176,8 +176,8 @@ func unavailable(tb testing.TB, err error) {
 	tb.Skip(err)
 }
 
-// repository returns the checkout's root: the nearest folder above with a go.work.
-func repository() (string, error) {
+// Repository returns the checkout's root: the nearest folder above with a go.work.
+func Repository() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
