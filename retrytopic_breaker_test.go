@@ -1,6 +1,7 @@
 package sluice_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -53,6 +54,44 @@ func TestCopiesThatFailOnAQuietSourceAreNoOutage(t *testing.T) {
 			m.leave(t)
 		})
 	}
+}
+
+// A batch of copies that fails as a whole, and then each of them by itself, has failed twice: once by itself. What succeeded before tells
+// nothing of that.
+func TestInvariant11CopiesThatFailTogetherInAnOutageStayWhereTheyAre(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1, "orders.g.retry.1m": 1, "orders.g.retry.10m": 1}, func(t *testing.T, c *bubble.Cluster) {
+		const copies = 5
+		for range copies {
+			forge(t, c, "orders.g.retry.1m", 0, "orders", time.Now(), "bad")
+		}
+		c.Produce("orders", 0, 0, 1, 0)
+		var out atomic.Bool
+		var handled atomic.Int64
+		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+			return sluice.AddBatch(app, sluice.BatchRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text, MaxSize: 10, MaxWait: time.Second, Policy: sluice.Policy{
+					Ordering: sluice.Unordered, Retry: sluice.Retry{MaxAttempts: 3}, OnFailure: sluice.DeadLetter{Topic: "dlq"},
+					RetryTopics: []time.Duration{time.Minute, 10 * time.Minute},
+				},
+				Handle: func(_ context.Context, b sluice.Batch[string]) error {
+					if out.Load() {
+						return errors.New("the database is away")
+					}
+					handled.Add(int64(len(b.Messages)))
+					return nil
+				},
+			})
+		})
+		c.Until("the good one", func() bool { return handled.Load() == 1 })
+		out.Store(true) // before the delay is over
+		time.Sleep(40 * time.Minute)
+		if st := m.app.Stats(); st.Delayed != 0 || st.DeadLettered != 0 {
+			t.Fatalf("invariant 11: an outage sent %d copies on, and %d to the dead letters", st.Delayed, st.DeadLettered)
+		}
+		out.Store(false)
+		c.Until("what was retried", func() bool { return handled.Load() == 1+copies })
+		m.leave(t)
+	})
 }
 
 // Copies that fail take their share of the workers, and no more.

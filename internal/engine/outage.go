@@ -93,7 +93,7 @@ func (t *trouble) count(a *assignment, together bool) {
 }
 
 // doubts tells whether a record that is to be given up may have failed in an outage, as nobody knows of another one's success that came
-// late enough; then it waits. before is the route's latest run at its previous failure.
+// late enough; then it waits. before is the route's latest run at its previous failure by itself; 0 when there was none.
 func (e *Engine) doubts(r *run, it *item, stuck bool, before uint64) bool {
 	rt, t, copied := r.a.route, it.trouble, r.a.work.Delays > 0
 	switch {
@@ -101,7 +101,7 @@ func (e *Engine) doubts(r *run, it *item, stuck bool, before uint64) bool {
 		e.tellFailed(e.cfg.Observer.Failed, it, 0)
 		e.suspect(rt, t)
 		return true
-	case (copied || stuck) && (r.witness <= before || t.failed == 1):
+	case (copied || stuck) && (before == 0 || r.witness <= before):
 		e.again(it, rt.Backoff(t.attempts))
 		return true
 	}
