@@ -329,6 +329,47 @@ func forge(t *testing.T, c *bubble.Cluster, topic string, partition int32, sourc
 	}
 }
 
+func TestInvariant5NoCopyIsHandledBeforeItIsDue(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1, "orders.g.retry.5s": 1}, func(t *testing.T, c *bubble.Cluster) {
+		began := time.Now()
+		ages := map[string]time.Duration{"1": time.Hour, "2": 4 * time.Second, "3": 2 * time.Second, "4": 0}
+		for _, value := range slices.Sorted(maps.Keys(ages)) {
+			forge(t, c, "orders.g.retry.5s", 0, "orders", began.Add(-ages[value]), value)
+		}
+		var all calls
+		m := join(t, configFor(t, c, nil), all.route(retrying(5*time.Second), false))
+		c.Until("the second", func() bool { return len(all.attempts("2")) > 0 })
+		m.leave(t) // who comes next waits for what is left, and no longer
+		m = join(t, configFor(t, c, nil), all.route(retrying(5*time.Second), false))
+		c.Until("the last", func() bool { return len(all.attempts("4")) > 0 })
+		m.leave(t)
+		for value, age := range ages {
+			as := all.attempts(value)
+			if took, due := as[0].at.Sub(began), max(0, 5*time.Second-age); len(as) > 1 || took < due || took > due+2*time.Second {
+				t.Errorf("invariant 5: %s was handled %d times, first after %v, and it is due after %v", value, len(as), took, due)
+			}
+		}
+	})
+}
+
+func TestInvariant1NothingIsCommittedPastACopyThatWaits(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1, "orders.g.retry.1h": 1}, func(t *testing.T, c *bubble.Cluster) {
+		for i := range 3 {
+			forge(t, c, "orders.g.retry.1h", 0, "orders", time.Now(), fmt.Sprint(i))
+		}
+		var all calls
+		m := join(t, configFor(t, c, nil), all.route(retrying(time.Hour), false))
+		c.Until("the copies", func() bool {
+			return slices.ContainsFunc(m.app.Snapshot().Partitions, func(p sluice.PartitionSnapshot) bool { return p.Parked == 3 })
+		})
+		time.Sleep(time.Minute)
+		m.leave(t)
+		if got := c.Committed("g", "orders.g.retry.1h", 0); got > 0 {
+			t.Errorf("invariant 1: committed %d, and no copy was handled", got)
+		}
+	})
+}
+
 func TestWhatIsNoCopyIsPoison(t *testing.T) {
 	for _, batch := range []bool{false, true} {
 		t.Run(fmt.Sprintf("batch %v", batch), func(t *testing.T) {

@@ -21,7 +21,7 @@ const (
 )
 
 // seedForm is what the simulation says when a seed breaks a rule.
-var seedForm = regexp.MustCompile(`(?m)^seed (\d+): ((invariant \d+|duplicate|liveness|seek|pause): .*)$`)
+var seedForm = regexp.MustCompile(`(?m)^seed (\d+): ((invariant \d+|duplicate|liveness|seek|pause|retry): .*)$`)
 
 // unbroken runs the simulation without any mutant.
 func unbroken(t *testing.T, root string, mutants []mutant) {

@@ -33,7 +33,7 @@ func (p *process) config() (sluice.Config, error) {
 		return cfg, err
 	}
 	cfg.Brokers, cfg.Group, cfg.ClientID = p.w.addresses, group, p.name
-	cfg.ClientOptions = []kgo.Opt{kgo.Dialer(p.link.Dial), kgo.WithHooks(stalling{p})}
+	cfg.ClientOptions = []kgo.Opt{kgo.Dialer(p.link.Dial), kgo.WithHooks(stalling{p}, marking{p})}
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.Network.MetadataMaxAge = 15 * time.Second // new partitions are seen within it
 	cfg.RebalanceTimeout = s.rebalance
@@ -61,7 +61,7 @@ func (p *process) route(app *sluice.App) error {
 	policy := sluice.Policy{
 		Ordering: s.ordering, Workers: s.workers, Commit: s.commit.policy, OnFailure: s.failure, Timeout: s.timeout,
 		Retry: sluice.Retry{MaxAttempts: s.attempts, Backoff: s.backoff, MaxBackoff: 4 * time.Second, Breaker: s.breaker},
-		Stuck: s.stuck,
+		Stuck: s.stuck, RetryTopics: s.retries,
 	}
 	if s.stream {
 		policy.Workers = 0
@@ -116,6 +116,10 @@ func (p *process) decode(rec *kgo.Record) (*record, error) {
 	defer w.mu.Unlock()
 	r := w.ledger.records[id]
 	w.ledger.place(r, rec.Offset)
+	if rec.Topic != topic || rec.Partition != r.partition || rec.Offset != r.offset {
+		w.failLockedf("retry: %s is shown %s[%d]@%d for %v", p.name, rec.Topic, rec.Partition, rec.Offset, r)
+	}
+	r = w.recordOf(idOf(rec)) // or a copy of it
 	if r.kind == undecodable {
 		p.give(r, p.tenures[r.partition], true)
 		return nil, errors.New("no such thing")

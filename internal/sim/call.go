@@ -95,6 +95,7 @@ func (c *call) mayHandle(r *record) bool {
 	} else if r.undone > 0 {
 		w.ledger.again[sought]++
 	}
+	c.early(r)
 	w.prompt(t, r, lane)
 	return !w.failed
 }
@@ -191,10 +192,10 @@ func (c *call) judge(m sluice.Message[*record], err error, alone bool) {
 	switch most := w.scenario.attempts; {
 	case most == 0:
 	case w.scenario.breaker >= 0: // when is for the engine to say: others have to succeed
-		if c.t.failed[r] >= most {
+		if c.t.failed[r] >= most || r.of != nil {
 			c.p.give(r, c.t, false)
 		}
-	case alone && m.Attempt >= most:
+	case alone && (m.Attempt >= most || r.of != nil):
 		c.p.give(r, c.t, true)
 	}
 }
@@ -221,6 +222,9 @@ func (c *call) finishLater(m sluice.Message[*record]) {
 func (p *process) give(r *record, t *tenure, sure bool) {
 	if t == nil || p.gone {
 		return
+	}
+	if r.gaveUp.IsZero() {
+		r.gaveUp = time.Now()
 	}
 	r.given = append(r.given, t)
 	if p.w.scenario.drops() && sure {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -45,7 +46,10 @@ func (w *world) watch() {
 		}
 		return false
 	}})
-	w.burying = w.Fault(w.burials())
+	for _, name := range w.scenario.written() {
+		w.names[w.TopicInfo(name).TopicID] = name
+	}
+	w.burying = w.Fault(w.burials()...)
 	w.Fault(kfake.Fault{Observe: true, Count: -1, Keys: []kmsg.Key{
 		kmsg.JoinGroup, kmsg.SyncGroup, kmsg.LeaveGroup, kmsg.Heartbeat, kmsg.ConsumerGroupHeartbeat,
 	}, Group: group, When: func(req kmsg.Request) bool {
@@ -131,14 +135,23 @@ func (w *world) expel(p *process) {
 	})
 }
 
-// burials shows dead letters to the oracle. Those that a fault refuses come no further than the fault, if that is older.
-func (w *world) burials() kfake.Fault {
-	return kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: deadLetters, Observe: true, Count: -1, When: func(req kmsg.Request) bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.bury(req.(*kmsg.ProduceRequest))
-		return false
-	}}
+// burials shows dead letters, and copies for retry topics, to the oracle. Those that a fault refuses come no further than the fault, if
+// that is older.
+func (w *world) burials() []kfake.Fault {
+	var all []kfake.Fault
+	for _, name := range w.scenario.written() {
+		var last kmsg.Request // it is shown once a partition
+		all = append(all, kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: name, Observe: true, Count: -1, When: func(req kmsg.Request) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if last != req {
+				last = req
+				w.bury(req.(*kmsg.ProduceRequest), name)
+			}
+			return false
+		}})
+	}
+	return all
 }
 
 // commit checks a commit that reached the coordinator.
@@ -147,12 +160,13 @@ func (w *world) commit(req *kmsg.OffsetCommitRequest) {
 	p := w.processOf(req.MemberID)
 	for _, t := range req.Topics {
 		for _, c := range t.Partitions {
-			w.commitOf(p, c.Partition, c.Offset)
-			if t := p.latest(c.Partition); t != nil { // which may have ended at this very moment
+			log := w.scenario.log(t.Topic, c.Partition)
+			w.commitOf(p, log, c.Offset)
+			if t := p.latest(log); t != nil { // which may have ended at this very moment
 				t.sent = time.Now()
 			}
-			if p != nil && p.asked[c.Partition] != c.Offset {
-				p.asked[c.Partition], p.askedAt[c.Partition] = c.Offset, time.Now()
+			if p != nil && p.asked[log] != c.Offset {
+				p.asked[log], p.askedAt[log] = c.Offset, time.Now()
 			}
 		}
 	}
@@ -189,6 +203,9 @@ func (w *world) commitOf(p *process, partition int32, offset int64) {
 			who = p.name
 		}
 		w.failLockedf("invariant 1: %s commits %d, and did not finish %v (committed before: %d)", who, offset, r, covered)
+	}
+	if o := w.ledger.unseen(partition, covered, offset); o >= 0 && partition >= w.scenario.most() {
+		w.failLockedf("invariant 1: %d of partition %d is committed, and nobody was given the copy at %d", offset, partition, o)
 	}
 	w.commits.covered[partition] = max(covered, offset)
 }
@@ -235,22 +252,24 @@ func (w *world) compare() {
 	for _, m := range info.Members {
 		w.clients[m.MemberID] = m.ClientID
 	}
-	for p, c := range info.Commits[topic] {
-		back := w.commits.back[p]
-		if at := w.commits.stands[p]; c.Offset < min(at, back) && !w.scenario.commit.before && !w.scenario.truncate {
-			w.failLockedf("invariant 3: the commit of partition %d goes back from %d to %d", p, at, c.Offset)
+	for name, commits := range info.Commits {
+		for n, c := range commits {
+			p := w.scenario.log(name, n)
+			back := w.commits.back[p]
+			if at := w.commits.stands[p]; c.Offset < min(at, back) && !w.scenario.commit.before && !w.scenario.truncate {
+				w.failLockedf("invariant 3: the commit of partition %d goes back from %d to %d", p, at, c.Offset)
+			}
+			if c.Offset < w.commits.stands[p] || backed[p] && w.commits.backed[p] {
+				w.commits.back[p], w.commits.backed[p] = math.MaxInt64, false
+			}
+			w.commits.stands[p] = c.Offset
 		}
-		if c.Offset < w.commits.stands[p] || backed[p] && w.commits.backed[p] {
-			w.commits.back[p], w.commits.backed[p] = math.MaxInt64, false
-		}
-		w.commits.stands[p] = c.Offset
 	}
 }
 
 // mayGiveUp checks that a record is to blame that is given up: not an outage, and not another record.
 func (w *world) mayGiveUp(r *record, how string) {
-	switch r.kind { //nolint:exhaustive // others can succeed
-	case poison, panics, undecodable:
+	if r.poisonous() {
 		return
 	}
 	// When an outage ends, the first record to succeed shows another one to be bad that failed in it: see Retry.Breaker.
@@ -265,16 +284,29 @@ func (w *world) outlived(began time.Time) bool {
 	return slices.ContainsFunc(w.scenario.outages, func(o window) bool { return from >= o.from && now >= o.to })
 }
 
-// bury notes the dead letters of a produce request.
-func (w *world) bury(req *kmsg.ProduceRequest) {
+// bury notes the dead letters of a produce request, or the copies for a retry topic.
+func (w *world) bury(req *kmsg.ProduceRequest, name string) {
 	for _, t := range req.Topics {
+		if cmp.Or(t.Topic, w.names[t.TopicID]) != name {
+			continue
+		}
 		for _, p := range t.Partitions {
-			for _, found := range idForm.FindAllSubmatch(p.Records, -1) {
-				if r := w.recordOf(string(found[1])); r != nil {
-					w.mayGiveUp(r, "dead-lettered")
-					w.ledger.buried(r)
+			for _, found := range markForm.FindAllSubmatch(p.Records, -1) {
+				if r := w.recordOf(string(found[1])); name != deadLetters {
+					w.passOn(r, string(found[2]), name)
+				} else {
+					w.deadLetter(r)
 				}
 			}
 		}
 	}
+}
+
+// deadLetter notes the dead letter of a record: one that may succeed has been to all retry topics.
+func (w *world) deadLetter(r *record) {
+	if !r.poisonous() && r.level < len(w.scenario.retries) {
+		w.failLockedf("invariant 2: %v is dead-lettered, and was not in all retry topics", r)
+	}
+	w.mayGiveUp(r, "dead-lettered")
+	w.ledger.buried(r)
 }

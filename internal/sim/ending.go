@@ -10,6 +10,7 @@ import (
 
 // settle waits until every record is over, nothing runs, and every partition has somebody.
 func (w *world) settle() bool {
+	w.gather()
 	from, patience := time.Now(), w.patience()
 	told, fresh := from, from
 	for calm := 0; calm < 4; {
@@ -18,7 +19,7 @@ func (w *world) settle() bool {
 			told = time.Now()
 			w.produce(w.scenario.good())
 		}
-		if why != "" && w.scenario.stays() && time.Since(fresh) > freshStart {
+		if why != "" && w.scenario.stays() && time.Since(fresh) > freshStart && !w.works() {
 			fresh = time.Now()
 			w.freshen()
 		}
@@ -34,6 +35,26 @@ func (w *world) settle() bool {
 	}
 	w.trace.notef("world", "everything is finished")
 	return true
+}
+
+// gather leaves one member, which has everything, where a copy that fails is given up only when it has seen others succeed: a member
+// that has nothing but retry topics never does.
+func (w *world) gather() {
+	if w.scenario.breaker < 0 || len(w.scenario.retries) == 0 {
+		return
+	}
+	w.mu.Lock()
+	var out []*process
+	for i, s := range w.slots {
+		if s.wanted = i == 0; !s.wanted && s.current != nil && !s.current.gone && s.current.stopped.IsZero() {
+			out = append(out, s.current)
+		}
+	}
+	w.mu.Unlock()
+	for _, p := range out {
+		p.stop()
+	}
+	w.start(w.slots[0])
 }
 
 // others is how often a good record comes after the last fault, where bad ones are known by others that succeed.
@@ -55,11 +76,14 @@ func (w *world) patience() time.Duration {
 	if w.scenario.stays() {
 		d += 12 * freshStart
 	}
+	for _, delay := range w.scenario.retries {
+		d += delay + 3*others
+	}
 	for _, r := range w.ledger.records {
 		if !r.over() {
 			d += r.takes*time.Duration(r.times+w.scenario.attempts+1) + time.Duration(r.times)*3*time.Second
 			if w.scenario.breaker >= 0 && w.scenario.attempts > 0 {
-				d += 3 * others
+				d += 3 * others * time.Duration(len(w.scenario.topics))
 			}
 		}
 	}
@@ -68,7 +92,7 @@ func (w *world) patience() time.Duration {
 
 // busy says what there is still to do; "" when there is nothing.
 func (w *world) busy() string {
-	info, held := w.GroupInfo(group), w.held()
+	info, held, ends := w.GroupInfo(group), w.held(), w.ends()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	running, owned := 0, make(map[int32]bool)
@@ -85,8 +109,10 @@ func (w *world) busy() string {
 	switch {
 	case left > 0 || running > 0:
 		return fmt.Sprintf("%d records are not finished, %d handlers run", left, running)
-	case len(owned) < int(w.scenario.most()):
-		return fmt.Sprintf("%d of %d partitions have nobody", int(w.scenario.most())-len(owned), w.scenario.most())
+	case w.coming(ends) != "":
+		return w.coming(ends)
+	case len(owned) < int(w.scenario.logs()):
+		return fmt.Sprintf("%d of %d partitions have nobody", int(w.scenario.logs())-len(owned), w.scenario.logs())
 	case w.seeking > 0:
 		return "a seek is under way"
 	case info == nil || info.State != "Stable":
@@ -192,15 +218,15 @@ func (w *world) stopAll() bool {
 
 // committed tells whether everything is committed, and demands it.
 func (w *world) committed(demand bool) bool {
-	ends, err := w.Admin().ListEndOffsets(context.Background(), topic)
+	ends, err := w.Admin().ListEndOffsets(context.Background(), w.scenario.topics...)
 	if err != nil {
 		w.failf("setup: list the ends: %v", err)
 		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for p := range w.scenario.most() {
-		end, _ := ends.Lookup(topic, p)
+	for p := range w.scenario.logs() {
+		end, _ := ends.Lookup(w.scenario.place(p))
 		at := w.commits.stands[p]
 		if at == end.Offset {
 			continue

@@ -178,6 +178,7 @@ func (w *world) troubled(why string, d time.Duration) {
 
 // answer has brokers answer with an error.
 func (w *world) answer(f fault) {
+	topics := []string{""} // whatever it is about
 	in := kfake.Fault{Keys: []kmsg.Key{f.key}, Err: f.err, Count: f.count}
 	switch f.key { //nolint:exhaustive // the others are nobody's
 	case kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.FindCoordinator,
@@ -185,12 +186,16 @@ func (w *world) answer(f fault) {
 		in.Group = group
 		w.troubled(f.key.Name(), f.lasts+10*time.Second)
 	case kmsg.Fetch, kmsg.ListOffsets:
-		in.Topic = topic
+		topics = w.scenario.topics
 	case kmsg.Produce:
-		in.Topic = deadLetters
+		topics = w.scenario.written()
+	}
+	all := make([]kfake.Fault, len(topics))
+	for i, name := range topics {
+		all[i], all[i].Topic = in, name
 	}
 	w.burying.Remove()
-	h := w.Fault(in)
-	w.burying = w.Fault(w.burials()) // behind it: it must not see what the fault refuses
+	h := w.Fault(all...)
+	w.burying = w.Fault(w.burials()...) // behind it: it must not see what the fault refuses
 	w.after(f.lasts, h.Remove)
 }

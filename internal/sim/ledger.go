@@ -20,23 +20,38 @@ type record struct {
 	blamed   time.Time // when an outage that was not named failed it first
 	finished []finish
 	last     *tenure   // that handled it last
-	given    []*tenure // that gave it to OnFailure
+	given    []*tenure // that gave it to OnFailure, or to a retry topic
+	gaveUp   time.Time // when the first of them did
 	dead     bool      // its dead letter reached the brokers
 	gone     bool      // cut off by retention
 	passed   bool      // by a seek
 	undone   int       // of finished: those before a seek that has them all done again, or may have
 	lapsed   time.Time // when that seek began
 	was      bool      // over before it; until it is known that it holds
+
+	copies []*record // in the next retry topic
+	of     *record   // that it is a copy of; nil when it is none
+	level  int       // how many delays it has seen
+	due    time.Time // of a copy
 }
 
 // finish is one time that a record was finished.
 type finish struct {
 	tenure *tenure
 	at     time.Time
+	copied bool // as a copy of it went on to a retry topic
 }
 
 func (r *record) String() string {
+	if r.of != nil {
+		return fmt.Sprintf("offset %d of partition %d, a copy of %v", r.offset, r.partition, r.of)
+	}
 	return fmt.Sprintf("offset %d of partition %d (%v)", r.offset, r.partition, r.kind)
+}
+
+// poisonous tells whether no handler can make anything of the record.
+func (r *record) poisonous() bool {
+	return r.kind == poison || r.kind == panics || r.kind == undecodable
 }
 
 // over tells whether nothing needs to be done about the record any more.
@@ -85,6 +100,7 @@ type ledger struct {
 	logs    [][]*record // by partition and offset; nil where there is no record
 	lanes   map[laneName]*laneLog
 	left    int // records that are not over
+	copies  int // of records, those in retry topics
 	calls   int
 	again   map[string]int // calls for records that were finished before, by what allowed them
 }
@@ -125,11 +141,19 @@ func (l *ledger) place(r *record, offset int64) {
 	l.logs[r.partition][offset] = r
 }
 
+// at is the record at an offset; nil when there is none, or nobody knows of it.
+func (l *ledger) at(partition int32, offset int64) *record {
+	if log := l.logs[partition]; offset < int64(len(log)) {
+		return log[offset]
+	}
+	return nil
+}
+
 func (l *ledger) finish(r *record, t *tenure) {
 	if !r.over() {
 		l.left--
 	}
-	r.finished = append(r.finished, finish{t, time.Now()})
+	r.finished = append(r.finished, finish{tenure: t, at: time.Now()})
 }
 
 func (l *ledger) cut(r *record) {

@@ -144,7 +144,8 @@ func (p *process) left(took time.Duration) {
 		if again || t.ended.Before(p.stopped) || w.scenario.commit.before {
 			continue
 		}
-		if at := info.Commits[topic][t.partition].Offset; at < t.frontier {
+		name, partition := w.scenario.place(t.partition)
+		if at := info.Commits[name][partition].Offset; at < t.frontier {
 			w.failLockedf("invariant 10: Run of %s returned nil, and of partition %d only %d is committed, not its frontier, %d",
 				p.name, t.partition, at, t.frontier)
 		}

@@ -36,6 +36,8 @@ type scenario struct {
 	rollBack bool
 	stream   bool // a StreamRoute
 	stuck    sluice.Stuck
+	retries  []time.Duration // delays of retry topics
+	topics   []string        // the topic, then its retry topics
 
 	keys    int
 	feeds   []feed
@@ -115,7 +117,7 @@ func pick[T any](d dice, from ...T) T { return from[d.IntN(len(from))] }
 // newScenario makes the scenario of a seed.
 func newScenario(seed uint64) *scenario {
 	d := dice{rand.New(rand.NewPCG(seed, 20260918))}
-	s := &scenario{seed: seed, theme: theme(seed % uint64(themes))}
+	s := &scenario{seed: seed, theme: theme(seed % uint64(themes)), topics: []string{topic}}
 	s.brokers = pick(d, 1, 1, 2, 3)
 	s.partitions = int32(pick(d, 1, 2, 3, 4, 6))
 	s.slots = pick(d, 1, 2, 2, 3)
@@ -148,6 +150,7 @@ func newScenario(seed uint64) *scenario {
 	s.schedule(d)
 	s.more(dice{rand.New(rand.NewPCG(seed, 20261127))})
 	s.shape(dice{rand.New(rand.NewPCG(seed, 20261128))})
+	s.delays(dice{rand.New(rand.NewPCG(seed, 20261129))})
 	return s
 }
 
@@ -251,6 +254,9 @@ func (s *scenario) String() string {
 	}
 	if s.plain {
 		more += ", outages are not named"
+	}
+	if len(s.retries) > 0 {
+		more += fmt.Sprintf(", retry topics %v", s.retries)
 	}
 	if s.stuck.After > 0 {
 		more += fmt.Sprintf(", stuck after %v: %v", s.stuck.After, s.stuck.Then)

@@ -30,6 +30,7 @@ type report struct {
 	Seeds        int            `json:"seeds"`
 	VirtualHours float64        `json:"virtual_hours"`
 	Records      int            `json:"records"`
+	Copies       int            `json:"copies"` // of records, those in retry topics
 	Calls        int            `json:"calls"`
 	Commits      int            `json:"commits"`
 	Processes    int            `json:"processes"`
@@ -106,6 +107,7 @@ func (r *report) add(out outcome) {
 	r.Seeds++
 	r.VirtualHours += out.virtual.Hours()
 	r.Records += out.records
+	r.Copies += out.copies
 	r.Calls += out.calls
 	r.Commits += out.commits
 	r.Processes += out.processes
@@ -120,8 +122,8 @@ func (r *report) add(out outcome) {
 // table is the report for people.
 func (r *report) table() string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "%d worlds, %.1f virtual hours in %s: %d processes, %d records, %d calls, %d commits\n",
-		r.Seeds, r.VirtualHours, r.Took, r.Processes, r.Records, r.Calls, r.Commits)
+	fmt.Fprintf(&out, "%d worlds, %.1f virtual hours in %s: %d processes, %d records, %d of them copies in retry topics, %d calls, %d commits\n",
+		r.Seeds, r.VirtualHours, r.Took, r.Processes, r.Records, r.Copies, r.Calls, r.Commits)
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "fault\ttimes")
 	for _, what := range slices.Sorted(maps.Keys(r.Faults)) {

@@ -38,8 +38,21 @@ func (s *scenario) stays() bool {
 	return s.stuck.Then == sluice.StuckPark || s.stuck.Then == sluice.StuckHalt
 }
 
-// freshStart is how often every process is stopped, and started again, after the last fault, where records stay.
+// freshStart is how often every process is stopped, and started again, after the last fault, where records stay; later while handlers run,
+// as a batch may take longer.
 const freshStart = 20 * time.Second
+
+// works tells whether handlers run.
+func (w *world) works() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.alive {
+		if p.running > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // freshen stops every process: whoever supervises it starts it again.
 func (w *world) freshen() {

@@ -69,8 +69,9 @@ func (p *process) assigned(i sluice.AssignedInfo) {
 	if p.gone {
 		return
 	}
+	log := w.scenario.log(i.Topic, i.Partition)
 	t := &tenure{
-		process: p, partition: i.Partition, epoch: i.Epoch, began: time.Now(), atLeast: w.commits.at(i.Partition),
+		process: p, partition: log, epoch: i.Epoch, began: time.Now(), atLeast: w.commits.at(log),
 		failed: make(map[*record]int), since: make(map[*record]time.Time),
 	}
 	if time.Now().Before(w.troubleUntil) {
@@ -85,17 +86,17 @@ func (p *process) assigned(i sluice.AssignedInfo) {
 	for _, o := range p.held {
 		o.followed = o.followed || o.partition == t.partition && o.ended.Equal(t.began)
 	}
-	if s := p.moving(i.Partition); s != nil {
+	if s := p.moving(log); s != nil {
 		t.seek, s.began, t.atLeast = s, t.began, min(t.atLeast, s.to)
 		for c := range p.calls {
 			s.early = s.early || c.t.partition == t.partition && c.t.ended.Equal(t.began) && t.began.Sub(s.asked) < w.scenario.drain
 		}
-		w.ledger.undo(i.Partition, s.to)
+		w.ledger.undo(log, s.to)
 	}
-	p.tenures[i.Partition] = t
+	p.tenures[log] = t
 	p.held = append(p.held, t)
 	w.tenures = append(w.tenures, t)
-	w.trace.notef(p.name, "has partition %d, epoch %d", i.Partition, i.Epoch)
+	w.trace.notef(p.name, "has partition %d, epoch %d", log, i.Epoch)
 }
 
 func (p *process) released(i sluice.ReleasedInfo) {
@@ -107,16 +108,16 @@ func (p *process) released(i sluice.ReleasedInfo) {
 			continue
 		}
 		t.ended, t.frontier, t.given = time.Now(), i.Frontier, !i.Lost
-		if p.tenures[i.Partition] == t {
-			delete(p.tenures, i.Partition)
+		if p.tenures[t.partition] == t {
+			delete(p.tenures, t.partition)
 		}
-		w.trace.notef(p.name, "lets go of partition %d, epoch %d, frontier %d, lost %v (excuse %q)", i.Partition, i.Epoch, i.Frontier, i.Lost, t.excuse)
+		w.trace.notef(p.name, "lets go of partition %d, epoch %d, frontier %d, lost %v (excuse %q)", t.partition, i.Epoch, i.Frontier, i.Lost, t.excuse)
 		p.waited()
-		if at := p.askedAt[i.Partition]; i.Lost && at.After(p.kicked) && p.kicked.After(t.began) && !p.gone && !p.gaveUpSince(p.kicked) {
-			w.failLockedf("invariant 3: %s committed partition %d %v after it had lost it", p.name, i.Partition, at.Sub(p.kicked))
+		if at := p.askedAt[t.partition]; i.Lost && at.After(p.kicked) && p.kicked.After(t.began) && !p.gone && !p.gaveUpSince(p.kicked) {
+			w.failLockedf("invariant 3: %s committed partition %d %v after it had lost it", p.name, t.partition, at.Sub(p.kicked))
 		}
 		if i.Lost && t.excuse == "" && !p.gone {
-			w.failLockedf("invariant 6: %s lost partition %d for no reason", p.name, i.Partition)
+			w.failLockedf("invariant 6: %s lost partition %d for no reason", p.name, t.partition)
 		}
 	}
 }
@@ -130,13 +131,14 @@ func (p *process) overran(i sluice.DrainOverranInfo) {
 	w := p.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	p.tenures[i.Partition].pardon("overran")
+	log := w.scenario.log(i.Topic, i.Partition)
+	p.tenures[log].pardon("overran")
 	for c := range p.calls {
-		if d := time.Since(c.began); c.t == p.tenures[i.Partition] && d < w.scenario.drain && !p.gone && !w.scenario.commit.before && !w.failed {
-			w.failLockedf("invariant 4: a drain of partition %d gave up on %v, which runs for %v in %s", i.Partition, c.messages[0].Value, d, p.name)
+		if d := time.Since(c.began); c.t == p.tenures[log] && d < w.scenario.drain && !p.gone && !w.scenario.commit.before && !w.failed {
+			w.failLockedf("invariant 4: a drain of partition %d gave up on %v, which runs for %v in %s", log, c.messages[0].Value, d, p.name)
 		}
 	}
-	w.trace.notef(p.name, "drain of partition %d overran: %v", i.Partition, i.Offsets)
+	w.trace.notef(p.name, "drain of partition %d overran: %v", log, i.Offsets)
 }
 
 func (p *process) commitFailed(i sluice.CommitFailedInfo) {
@@ -157,7 +159,7 @@ func (p *process) handlerOverran(i sluice.HandlerOverranInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range p.calls {
-		if first := c.messages[0].Value; first.partition == i.Partition && (first.offset == i.Offset || w.scenario.batch > 0) {
+		if first := c.messages[0].Value; first.partition == w.scenario.log(i.Topic, i.Partition) && (first.offset == i.Offset || w.scenario.batch > 0) {
 			c.named = true
 		}
 	}
@@ -187,15 +189,17 @@ func (p *process) committed(i sluice.CommittedInfo) {
 	w := p.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for n := range i.Offsets[topic] {
-		t := p.tenures[n]
-		if t == nil || p.gone {
-			continue
+	for name, offsets := range i.Offsets {
+		for n := range offsets {
+			t := p.tenures[w.scenario.log(name, n)]
+			if t == nil || p.gone {
+				continue
+			}
+			if t.excuse == commitFailed {
+				t.excuse = ""
+			}
+			t.recorded = time.Now().Add(-i.Took)
 		}
-		if t.excuse == commitFailed {
-			t.excuse = ""
-		}
-		t.recorded = time.Now().Add(-i.Took)
 	}
-	w.trace.notef(p.name, "committed %v", i.Offsets[topic])
+	w.trace.notef(p.name, "committed %v", i.Offsets)
 }

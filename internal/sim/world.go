@@ -27,6 +27,8 @@ type world struct {
 	feeder    *kgo.Client // of transactions; nil without any
 	did       map[what]int
 
+	names map[[16]byte]string // of topics that members write to
+
 	mu           sync.Mutex
 	ledger       *ledger
 	commits      *commits
@@ -48,6 +50,7 @@ type outcome struct {
 	trace      *trace
 	virtual    time.Duration
 	records    int
+	copies     int // of them, those in retry topics
 	calls      int
 	commits    int
 	processes  int
@@ -66,16 +69,21 @@ func run(t *testing.T, s *scenario, tr *trace) outcome {
 			"group.consumer.heartbeat.interval.ms": "2000",
 		}),
 	}
-	bubble.Run(t, map[string]int32{topic: s.partitions, deadLetters: 1}, func(_ *testing.T, c *bubble.Cluster) {
+	topics := map[string]int32{deadLetters: 1}
+	for _, name := range s.topics {
+		topics[name] = s.partitions
+	}
+	bubble.Run(t, topics, func(_ *testing.T, c *bubble.Cluster) {
 		tr.began = time.Now()
 		w := &world{
 			Cluster: c, addresses: c.ListenAddrs(), scenario: s, trace: tr,
 			look: make(chan struct{}, 1), stopped: make(chan struct{}), did: make(map[what]int),
-			ledger: newLedger(s.most()), commits: newCommits(s.most()), alive: make(map[string]*process), clients: make(map[string]string),
+			ledger: newLedger(s.logs()), commits: newCommits(s.logs()), alive: make(map[string]*process), clients: make(map[string]string),
+			names: make(map[[16]byte]string),
 		}
 		w.run()
 		out = outcome{
-			failure: w.failure, trace: tr, virtual: time.Since(tr.began), records: len(w.ledger.records), calls: w.ledger.calls,
+			failure: w.failure, trace: tr, virtual: time.Since(tr.began), records: len(w.ledger.records), copies: w.ledger.copies, calls: w.ledger.calls,
 			commits: w.commits.seen, processes: w.processes, duplicates: w.ledger.again, faults: w.did,
 		}
 	}, opts...)
@@ -84,6 +92,9 @@ func run(t *testing.T, s *scenario, tr *trace) outcome {
 
 func (w *world) run() {
 	w.trace.notef("world", "%v", w.scenario)
+	for i, name := range w.scenario.topics[1:] {
+		w.trace.notef("world", "%s has the partitions from %d on", name, w.scenario.log(w.scenario.topics[i+1], 0))
+	}
 	w.watch()
 	over := make(chan struct{})
 	w.spawn(func() { w.comparing(over) })
