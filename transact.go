@@ -20,9 +20,9 @@ import (
 // crashes. What a handler does elsewhere, in a database or a service, is at least once. It needs an App, and a group, of its own.
 //
 // A transaction takes the records that come within Interval, and ends when all of them are finished. When it cannot be committed, all of
-// it is undone, and its records run again: after a crash, when it takes too long, when brokers say so, and with ConsumerProtocol at
-// every rebalance. A partition with a record that is not finished in time waits until it is to be tried again, while the others go on;
-// attempts count across transactions.
+// it is undone, and its records run again: after a crash, when it takes too long, and when brokers say so. A rebalance aborts nothing:
+// where it takes a partition, it waits for the transaction that is under way. A partition with a record that is not finished in time waits
+// until it is to be tried again, while the others go on; attempts count across transactions.
 type TransactRoute[V any] struct {
 	// Topics and Pattern, as for Route. One of them is required.
 	Topics  []string
@@ -67,7 +67,7 @@ func AddTransact[V any](app *App, r TransactRoute[V]) error {
 	if err := bad.err(); err != nil {
 		return app.refuse(fmt.Errorf("TransactRoute %s: %w", sources(r.Topics, r.Pattern), err))
 	}
-	transact.ID = app.transactionalID()
+	transact.ID, transact.InstanceID = app.transactionalID(), app.cfg.InstanceID
 	policy.Commit = Commit{}
 	return app.add(addedRoute{
 		topics: r.Topics, pattern: pattern, policy: policy, handler: transactHandler(app, r), transact: transact,
@@ -95,6 +95,11 @@ func checkTransaction(bad *mistakes, cfg Config, interval, timeout time.Duration
 	if need := t.Timeout + half; need >= cfg.RebalanceTimeout {
 		bad.add("Timeout", t.Timeout.String(), fmt.Sprintf("a rebalance may have to wait for one and a half of it, which is not below "+
 			"Config.RebalanceTimeout (max.poll.interval.ms), %v; lower it, or raise that", cfg.RebalanceTimeout))
+	}
+	if cfg.InstanceID != "" && cfg.GroupProtocol != ConsumerProtocol && cfg.SessionTimeout >= cfg.RebalanceTimeout {
+		bad.add("Config.SessionTimeout", cfg.SessionTimeout.String(), fmt.Sprintf("is not below RebalanceTimeout "+
+			"(max.poll.interval.ms), %v: a static member could miss a rebalance and not be told that its partitions are somebody "+
+			"else's; lower it, or raise that", cfg.RebalanceTimeout))
 	}
 	if p.Commit != (Commit{}) {
 		bad.add("Policy.Commit", "", "has no meaning in transactions, which commit all that they took; leave it out, and give Interval")

@@ -331,6 +331,22 @@ func TestATransactRouteTellsAllItsMistakes(t *testing.T) {
 	}
 }
 
+// A group does not wait for a static member whose session goes on longer than a rebalance may take, and keeps it.
+func TestATransactRouteRefusesASessionLongerThanARebalance(t *testing.T) {
+	for _, instance := range []string{"", "one"} {
+		app, err := sluice.New(sluice.Config{
+			Brokers: []string{"localhost"}, Group: "g", InstanceID: instance, SessionTimeout: time.Minute, RebalanceTimeout: time.Minute,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = forward(sluice.Policy{}, nil)(app)
+		if refused := err != nil && strings.Contains(err.Error(), "SessionTimeout"); refused != (instance != "") {
+			t.Errorf("InstanceID %q: %v", instance, err)
+		}
+	}
+}
+
 func TestATransactRouteHasAnAppOfItsOwn(t *testing.T) {
 	route := sluice.Route[string]{
 		Topics: []string{"others"}, Decode: sluice.Text,
@@ -355,4 +371,97 @@ func TestATransactRouteHasAnAppOfItsOwn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A member crashes, and another one joins, while a third works: it commits all the time, although the group waits for the one that
+// crashed, and no transaction is aborted for it.
+func TestInvariant12ARebalanceAbortsNothing(t *testing.T) {
+	protocols(t, func(t *testing.T, set func(sluice.Config) sluice.Config) {
+		bubble.Run(t, map[string]int32{"orders": 6, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+			var aborts, slowest atomic.Int64
+			var ends sync.Map // when the last transaction of a member ended
+			config := func(name string, link *bubble.Link) sluice.Config {
+				cfg := set(configFor(t, c, link))
+				cfg.Events = sluice.Events{
+					CommitFailed: func(i sluice.CommitFailedInfo) {
+						if name != "crashes" {
+							aborts.Add(1)
+							t.Logf("%s: %v", name, i.Err)
+						}
+					},
+					Committed: func(sluice.CommittedInfo) {
+						if last, ok := ends.Swap(name, time.Now()); ok && name == "stays" {
+							slowest.Store(max(slowest.Load(), int64(time.Since(last.(time.Time)))))
+						}
+					},
+				}
+				return cfg
+			}
+			add := forward(sluice.Policy{Ordering: sluice.ByKey, Workers: 64}, func(context.Context, sluice.Message[string]) error {
+				time.Sleep(100 * time.Millisecond) // so that a transaction is nearly always under way
+				return nil
+			})
+			const rounds, each = 800, 2
+			link := c.NewLink()
+			stays := join(t, config("stays", nil), add)
+			join(t, config("crashes", link), add)
+			var joins *member
+			for round := range rounds {
+				for p := range 6 {
+					c.Produce("orders", int32(p), (round*6+p)*each, each, 0)
+				}
+				time.Sleep(150 * time.Millisecond)
+				switch round {
+				case 100:
+					link.Cut()
+				case 120: // the group waits for the one that crashed
+					joins = join(t, config("joins", nil), add)
+				}
+			}
+			c.Until("all is committed", func() bool {
+				for p := range int32(6) {
+					if c.Committed("g", "orders", p) != rounds*each {
+						return false
+					}
+				}
+				return true
+			})
+			stays.leave(t)
+			joins.leave(t)
+			if n := aborts.Load(); n > 0 {
+				t.Errorf("invariant 12: %d transactions were aborted by rebalances", n)
+			}
+			if most := time.Duration(slowest.Load()); most > 2*time.Second {
+				t.Errorf("invariant 12: nothing was committed for %v by a member that stays", most)
+			}
+			once(t, c, rounds*6*each)
+		})
+	})
+}
+
+// What writes nothing is committed, too, and what does is not forgotten over it.
+func TestInvariant12AnEmptyTransactionIsCommitted(t *testing.T) {
+	protocols(t, func(t *testing.T, set func(sluice.Config) sluice.Config) {
+		bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+			add := func(app *sluice.App) error {
+				return sluice.AddTransact(app, sluice.TransactRoute[string]{
+					Topics: []string{"orders"}, Decode: sluice.Text,
+					Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
+						if m.Offset()%20 != 0 {
+							return nil, nil
+						}
+						return []*kgo.Record{{Topic: "bills", Value: []byte(strconv.Itoa(int(m.Offset() / 20)))}}, nil
+					},
+				})
+			}
+			m := join(t, set(configFor(t, c, nil)), add)
+			const n = 100
+			for i := range n {
+				c.Produce("orders", 0, i, 1, 0)
+				c.Until("it is committed", func() bool { return c.Committed("g", "orders", 0) == int64(i+1) })
+			}
+			m.leave(t)
+			once(t, c, n/20)
+		})
+	})
 }

@@ -136,12 +136,11 @@ type Engine struct {
 	labels       context.Context // of Run: profiles show its labels on workers
 	lastBadge    int
 
-	session    *kgo.GroupTransactSession // with Transact; from connected on
-	txn        *transaction              // that is under way; nil: none
-	resting    map[part]time.Time        // partitions that are kept out of transactions, at least until then
+	implicit   bool               // brokers take a group into a transaction with its offsets (KIP-890); from connected on
+	txn        *transaction       // that is under way; nil: none
+	resting    map[part]time.Time // partitions that are kept out of transactions, at least until then
 	remembered map[part]map[int64]*trouble
 	drainOver  bool
-	dropped    int   // of the transaction before; of transactLoop
 	lastAbort  error // of a transaction, while the engine stopped
 	transacted chan struct{}
 	renewed    chan struct{}
@@ -227,25 +226,13 @@ func New(cfg Config) (*Engine, error) {
 
 // connect makes the client, which joins the group at once: its callbacks wait until it is there.
 func (e *Engine) connect() error {
-	client, err := e.newClient()
+	client, err := kgo.NewClient(e.options...)
 	if err != nil {
 		return err
 	}
 	e.client, e.admin = client, kadm.NewClient(client)
 	close(e.connected)
 	return nil
-}
-
-func (e *Engine) newClient() (*kgo.Client, error) {
-	if !e.transacts() {
-		return kgo.NewClient(e.options...)
-	}
-	s, err := kgo.NewGroupTransactSession(e.options...)
-	if err != nil {
-		return nil, err
-	}
-	e.session = s
-	return s.Client(), nil
 }
 
 // unlock releases mu and then tells what is to be told.

@@ -18,9 +18,9 @@ type before struct {
 	commits    kadm.OffsetResponses // of the group
 }
 
-// lookBefore asks for it, where it matters, until it has an answer or ctx ends.
+// lookBefore asks for it, where it matters, until it has an answer or ctx ends; and what brokers know of transactions.
 func (e *Engine) lookBefore(ctx context.Context) error {
-	if !e.cfg.Start.Latest {
+	if !e.cfg.Start.Latest && !e.transacts() {
 		return nil
 	}
 	client, err := kgo.NewClient(e.cfg.Options...)
@@ -29,6 +29,11 @@ func (e *Engine) lookBefore(ctx context.Context) error {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
+	if e.transacts() {
+		if err := e.lookAtTransactions(ctx, admin); err != nil || !e.cfg.Start.Latest {
+			return err
+		}
+	}
 	return e.retry(ctx, "see which partitions there are", func() error {
 		topics, err := admin.ListTopicsWithInternal(ctx)
 		if err != nil {

@@ -42,14 +42,15 @@ func (e *Engine) pollLoop() {
 	}
 }
 
-// beforePoll waits until there is room and no barrier, and returns the poll's context; no context once the engine stops.
+// beforePoll waits until there is room and no barrier, and returns the poll's context; no context once the engine stops. In the middle of
+// a transaction it waits for neither, as both may wait for its end: no context then.
 func (e *Engine) beforePoll() (ctx context.Context, pauses, resumes []part) {
 	e.mu.Lock()
 	defer e.unlock()
-	for !e.stopping && (e.holds > 0 || e.full()) {
+	for !e.stopping && e.txn == nil && (e.holds > 0 || e.full()) {
 		e.wait()
 	}
-	if e.stopping {
+	if e.stopping || e.txn != nil && (e.holds > 0 || e.full()) {
 		return nil, nil, nil
 	}
 	for _, p := range e.pauseChange {
@@ -76,7 +77,7 @@ func (e *Engine) kick() {
 // a cancelled poll and its hand-over, so this is short.
 func (e *Engine) barrier() {
 	e.holds++
-	for e.polling && !e.blocks() { // there nothing is in anybody's hand now, and a poll that is cancelled waits for who holds the barrier
+	for e.polling {
 		e.cancelPoll()
 		e.wait()
 	}
@@ -93,9 +94,6 @@ func (e *Engine) handOver(fetches kgo.Fetches) {
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		a := e.parts[part{p.Topic, p.Partition}]
 		if a == nil || !a.takes() {
-			if len(p.Records) > 0 {
-				e.spoil(errDropped)
-			}
 			return
 		}
 		if p.Err == nil || len(p.Records) > 0 {

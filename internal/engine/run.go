@@ -130,7 +130,6 @@ func (e *Engine) leave(hard context.Context) {
 	if err != nil {
 		e.log.Warn("did not leave the group; it waits until the session ends before it gives our partitions away", "err", err)
 	}
-	e.client.AllowRebalance() // Close polls what is left, and its own goroutine may wait for that poll for ever (kgo 1.22.2)
 }
 
 // waitWorkers waits for goroutines whose context is cancelled by now; one that ignores that is left behind.

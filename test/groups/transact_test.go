@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,14 +16,15 @@ import (
 )
 
 // forward is a member that copies a topic to another one in transactions, a record a record.
-func (k *kit) forward(protocol sluice.GroupProtocol, from, to string) *member {
+func (k *kit) forward(protocol sluice.GroupProtocol, from, to string, aborts *atomic.Int64) *member {
 	k.Helper()
-	var session time.Duration
-	if protocol == sluice.ClassicProtocol { // the other one's is the broker's
-		session = 6 * time.Second
-	}
 	app, err := sluice.New(sluice.Config{
-		Brokers: k.k.Seeds(), Group: from, GroupProtocol: protocol, SessionTimeout: session,
+		Brokers: k.k.Seeds(), Group: from, GroupProtocol: protocol,
+		Events: sluice.Events{CommitFailed: func(i sluice.CommitFailedInfo) {
+			if aborts.Add(1); i.Err != nil {
+				k.Log(i.Err)
+			}
+		}},
 		Logger: slog.New(slog.NewTextHandler(k.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
@@ -40,8 +42,8 @@ func (k *kit) forward(protocol sluice.GroupProtocol, from, to string) *member {
 	return k.start(app)
 }
 
-// Members come and go while they work, one of them without a word: a reader of committed records sees each record's answer once, and
-// those of a partition in their order.
+// Members come and go while they work, one of them without a word, so that the group waits until its session has ended (45 s): a reader of
+// committed records sees each record's answer once, and those of a partition in their order. Rebalances abort nothing.
 func TestTransactionsAnswerEachRecordOnce(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []sluice.GroupProtocol{sluice.ClassicProtocol, sluice.ConsumerProtocol} {
@@ -51,10 +53,11 @@ func TestTransactionsAnswerEachRecordOnce(t *testing.T) {
 			k := newKit(t)
 			k.name += string(protocol)
 			from, to := k.name+"-in", k.name+"-out"
+			var crashed, aborts atomic.Int64
 			k.create(partitions, from, to)
-			first := k.forward(protocol, from, to)
+			first := k.forward(protocol, from, to, &crashed)
 			k.produce(from, partitions, 0, each/5)
-			second := k.forward(protocol, from, to)
+			second := k.forward(protocol, from, to, &aborts)
 			k.produce(from, partitions, each/5, each/5)
 			k.until("both work", func() bool { return first.owns(3)() && second.owns(3)() })
 			k.produce(from, partitions, 2*each/5, each/5)
@@ -62,7 +65,7 @@ func TestTransactionsAnswerEachRecordOnce(t *testing.T) {
 			if err := <-first.done; !errors.Is(err, sluice.ErrAborted) {
 				t.Errorf("Run: %v", err)
 			}
-			third := k.forward(protocol, from, to)
+			third := k.forward(protocol, from, to, &aborts)
 			k.produce(from, partitions, 3*each/5, each/5)
 			k.until("both work again", func() bool { return second.owns(3)() && third.owns(3)() })
 			k.produce(from, partitions, 4*each/5, each/5)
@@ -81,6 +84,9 @@ func TestTransactionsAnswerEachRecordOnce(t *testing.T) {
 			second.leave(k)
 			third.leave(k)
 			k.answers(to, partitions, each)
+			if n := aborts.Load(); n > 0 {
+				k.Errorf("%d transactions of members that did not crash were aborted", n)
+			}
 		})
 	}
 }

@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// finishTransaction commits a transaction, or aborts it. An error: nobody knows how it ended, or the next one cannot begin.
+func (e *Engine) finishTransaction(t *transaction) (committed bool, err error) {
+	ctx, cancel := context.WithTimeout(e.clientCtx, e.cfg.Transact.Timeout)
+	defer cancel()
+	defer t.cancel()
+	t.close()
+	if e.fate(t) == nil {
+		if err := e.client.Flush(ctx); err != nil {
+			e.mu.Lock()
+			e.spoil(fmt.Errorf("flush: %w", err))
+			e.unlock()
+		}
+	}
+	if f := e.cfg.BeforeCommit; f != nil {
+		f()
+	}
+	spoiled := e.fate(t)
+	began := time.Now()
+	if spoiled == nil {
+		spoiled = e.commitOffsets(ctx, t)
+	}
+	if spoiled == nil {
+		switch err := e.client.EndTransaction(ctx, kgo.TryCommit); {
+		case err == nil:
+			e.mu.Lock()
+			defer e.unlock()
+			e.took(time.Since(began))
+			e.over()
+			return true, nil
+		case errors.Is(err, kerr.OperationNotAttempted):
+			spoiled = err
+		case errors.Is(err, kerr.TransactionAbortable):
+			if spoiled = err; errors.Is(err, kerr.UnknownTopicID) { // a topic that was made again, which the client does not take up
+				spoiled = fmt.Errorf("%w: %w", ErrRenew, err)
+			}
+		default:
+			return false, e.undo(fmt.Errorf("%w: nobody knows how a transaction ended: %w", ErrRenew, err))
+		}
+	}
+	e.freeze()
+	if t.fatal {
+		spoiled = fmt.Errorf("%w: no transaction can begin: %w", ErrRenew, spoiled)
+	}
+	err = e.client.AbortBufferedRecords(ctx)
+	if err == nil {
+		err = e.client.EndTransaction(ctx, kgo.TryAbort)
+	}
+	if err != nil {
+		spoiled = fmt.Errorf("%w: a transaction could not be aborted: %w; that was because %w", ErrRenew, err, spoiled)
+	}
+	return false, e.undo(spoiled)
+}
+
+// over ends the transaction that is under way: whoever waits for it goes on. Under mu.
+func (e *Engine) over() {
+	e.txn = nil
+	e.cond.Broadcast()
+}
+
+// took takes in a commit. Under mu.
+func (e *Engine) took(took time.Duration) {
+	acked := make(map[string]map[int32]int64)
+	for _, a := range e.parts {
+		if a.state != open || a.tracker == nil || a.tracker.Next() == a.settledAt() {
+			continue
+		}
+		a.committed, a.acked, a.unsure = a.tracker.Next(), true, false
+		delete(e.remembered, a.part)
+		if acked[a.topic] == nil {
+			acked[a.topic] = make(map[int32]int64)
+		}
+		acked[a.topic][a.partition] = a.committed
+	}
+	e.stats.Commits++
+	e.stats.CommitTime += took
+	e.commitFails.note(nil)
+	if f := e.cfg.Observer.Committed; f != nil {
+		e.tell(func() { f(CommittedInfo{Offsets: acked, Took: took}) })
+	}
+}
+
+// tellAbort tells of an abort. Under mu.
+func (e *Engine) tellAbort(why error) {
+	err := fmt.Errorf("transaction aborted; its records run again: %w", why)
+	e.stats.CommitsFailed++
+	e.commitFails.note(err)
+	if e.stopping {
+		e.lastAbort = why
+	}
+	e.log.Warn("transaction aborted; its records run again", "err", why)
+	if f := e.cfg.Observer.CommitFailed; f != nil {
+		e.tell(func() { f(CommitFailedInfo{Err: err}) })
+	}
+}

@@ -1,0 +1,160 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// transaction is one of them, from its first record to its end.
+type transaction struct {
+	ctx      context.Context // of its writes: ends with its deadline, or when it is spoiled
+	cancel   context.CancelFunc
+	began    time.Time
+	deadline time.Time
+
+	spoiled error // why it cannot be committed; nil: nothing speaks against it. Guarded by Engine.mu
+	fatal   bool  // it could not even begin
+	polled  int   // records
+
+	gate  sync.RWMutex // held while writing: whoever closes the transaction waits for it
+	ended bool         // nothing is written any more
+	wrote atomic.Bool  // something was, or was tried
+	added bool         // brokers know that it is about the group's offsets, too
+}
+
+func (e *Engine) newTransaction() *transaction {
+	t := &transaction{began: time.Now()}
+	t.deadline = t.began.Add(e.cfg.Transact.Timeout / 2)
+	t.ctx, t.cancel = context.WithDeadline(e.clientCtx, t.deadline)
+	return t
+}
+
+// spoil has the transaction that is under way aborted. Under mu.
+func (e *Engine) spoil(err error) {
+	if t := e.txn; t != nil && err != nil && t.spoiled == nil {
+		t.spoiled = err
+		t.cancel()
+		e.cond.Broadcast()
+	}
+}
+
+var (
+	errDeadline   = errors.New("its records were not finished within half of the transaction's timeout")
+	errHopeless   = errors.New("a record of it waits for longer than the transaction may take")
+	errStopping   = errors.New("the app stops, and the drain ran out of time")
+	errUnfinished = errors.New("not all that was polled is finished")
+	errRenamed    = errors.New("the group had taken this member for dead")
+	errGone       = errors.New("a partition of it is gone, or takes nothing more")
+)
+
+// untilQuiet waits until every record of a transaction is finished, or cannot be in time.
+func (e *Engine) untilQuiet(t *transaction) {
+	e.mu.Lock()
+	defer e.unlock()
+	var verdict error
+	if !e.waitUntil(t.ctx, func() bool {
+		var over bool
+		over, verdict = e.quietIn(t)
+		return over || t.spoiled != nil || e.drainOver
+	}) {
+		verdict = errDeadline
+	}
+	if verdict == nil && e.drainOver {
+		if over, _ := e.quietIn(t); !over {
+			verdict = errStopping
+		}
+	}
+	e.spoil(verdict)
+}
+
+// quietIn tells whether nothing of a transaction is under way any more, and why it is hopeless then, if it is.
+func (e *Engine) quietIn(t *transaction) (over bool, err error) {
+	over = true
+	for _, a := range e.parts {
+		if a.tracker == nil || a.state != open {
+			continue
+		}
+		if f, _ := a.frontier(); f == a.tracker.Next() && len(a.runs) == 0 && a.writing == 0 {
+			continue
+		}
+		over = false
+		if due := a.nextDue(); due.After(t.deadline) {
+			return true, errHopeless
+		}
+	}
+	return over, nil
+}
+
+// nextDue is when the last of the lanes that wait for a retry goes on; zero when something else is under way.
+func (a *assignment) nextDue() (last time.Time) {
+	for l := range a.parked {
+		if due := l.queue.peek()[0].due(); due.After(last) {
+			last = due
+		}
+	}
+	return last
+}
+
+// fate is why a transaction has to be aborted; nil when it may be committed.
+func (e *Engine) fate(t *transaction) error {
+	e.mu.Lock()
+	defer e.unlock()
+	return t.spoiled
+}
+
+// close lets nothing more be written in a transaction, and waits for what writes just now.
+func (t *transaction) close() {
+	t.gate.Lock()
+	defer t.gate.Unlock()
+	t.ended = true
+}
+
+// write writes records in a transaction; false when it has ended, so that they belong to none. done may be nil.
+func (e *Engine) write(t *transaction, records []*kgo.Record, done func(error)) bool {
+	t.gate.RLock()
+	defer t.gate.RUnlock()
+	if t.ended {
+		return false
+	}
+	for _, r := range records {
+		t.wrote.Store(true)
+		e.client.Produce(t.ctx, r, func(r *kgo.Record, err error) {
+			if err != nil {
+				err = fmt.Errorf("write to %s: %w", r.Topic, e.explain(err, r.Topic))
+				e.mu.Lock()
+				if e.txn == t {
+					e.spoil(err)
+				}
+				e.unlock()
+			}
+			if done != nil {
+				done(err)
+			}
+		})
+	}
+	return true
+}
+
+// writeOut writes what a handler returned for a record; false where the record's transaction has ended.
+func (e *Engine) writeOut(r *run, records []*kgo.Record) bool {
+	if e.still {
+		for _, rec := range records {
+			e.cfg.Write(rec)
+		}
+		return true
+	}
+	return r.txn != nil && e.write(r.txn, records, nil)
+}
+
+// writeCopyIn writes a dead letter in a transaction.
+func (e *Engine) writeCopyIn(t *transaction, r *kgo.Record, done func(error)) {
+	if t == nil || !e.write(t, []*kgo.Record{r}, done) {
+		done(ErrTransaction)
+	}
+}
