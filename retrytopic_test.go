@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -494,6 +495,55 @@ func TestAnOutageSendsNothingToRetryTopics(t *testing.T) {
 				}
 				m.leave(t)
 			})
+		})
+	}
+}
+
+// Behind the last retry topic OnFailure decides. With Halt the copy's partition stops there, and the source goes on.
+func TestTheLastRetryTopicMayEndInAHalt(t *testing.T) {
+	for _, breaker := range []int{-1, 0} {
+		bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+			var mended atomic.Bool
+			all := calls{fail: func(value string, _ int) error {
+				if value == "7" && !mended.Load() {
+					return io.EOF
+				}
+				return nil
+			}}
+			policy := retrying(2*time.Second, 5*time.Second)
+			policy.OnFailure, policy.Retry.Breaker, policy.Ordering = sluice.Halt{}, breaker, sluice.Unordered
+			var l told
+			cfg := configFor(t, c, nil)
+			cfg.Events = l.events()
+			m := join(t, cfg, all.route(policy, false))
+			sent := 0
+			c.Until("the halt", func() bool { // others succeed all the while
+				c.Produce("orders", 0, sent, 10, 0)
+				sent += 10
+				time.Sleep(time.Second)
+				return len(of[sluice.HaltedInfo](&l, "Halted")) > 0
+			})
+			h := of[sluice.HaltedInfo](&l, "Halted")[0]
+			if h.Topic != "orders.g.retry.5s" || h.Partition != 0 || h.Offset != 0 || !errors.Is(h.Err, io.EOF) {
+				t.Errorf("halted: %+v", h)
+			}
+			if text := problems(m); !strings.Contains(text, "orders.g.retry.5s[0]: halted at offset 0") {
+				t.Errorf("health says %q", text)
+			}
+			c.Produce("orders", 0, sent, 10, 0)
+			c.Until("the source", func() bool { return c.Committed("g", "orders", 0) == int64(sent)+10 })
+			m.leave(t)
+			if at := c.Committed("g", "orders.g.retry.5s", 0); at > 0 {
+				t.Errorf("committed %d past the copy that halted its partition", at)
+			}
+			before := len(all.attempts("7"))
+			mended.Store(true)
+			m = join(t, configFor(t, c, nil), all.route(policy, false))
+			c.Until("the copy", func() bool { return c.Committed("g", "orders.g.retry.5s", 0) == 1 })
+			m.leave(t)
+			if n := len(all.attempts("7")); n != before+1 {
+				t.Errorf("after the restart it was called %d times", n-before)
+			}
 		})
 	}
 }

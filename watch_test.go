@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -297,6 +298,39 @@ func TestInvariant8APartitionWithLagAndNoProgressIsNamed(t *testing.T) {
 		if text := problems(m); text != "" {
 			t.Errorf("invariant 8: red after it went on: %s", text)
 		}
+		m.leave(t)
+	})
+}
+
+// A copy that waits for its delay explains nothing but that it waits.
+func TestInvariant8ARetryTopicWhoseFetchesBringNothingIsNamedWhileACopyWaits(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1, "orders.g.retry.1h": 1}, func(t *testing.T, c *bubble.Cluster) {
+		forge(t, c, "orders.g.retry.1h", 0, "orders", time.Now(), "1")
+		var l told
+		var broken atomic.Bool
+		cfg := configFor(t, c, nil)
+		cfg.Events = l.events()
+		m := join(t, cfg, withHandle(retrying(time.Hour), func(context.Context, sluice.Message[string]) error { return nil }))
+		c.Until("the copy", func() bool {
+			return slices.ContainsFunc(m.app.Snapshot().Partitions, func(p sluice.PartitionSnapshot) bool { return p.Parked == 1 })
+		})
+		time.Sleep(10 * time.Minute)
+		if stalled := of[sluice.StalledInfo](&l, "Stalled"); len(stalled) != 0 {
+			t.Errorf("told while all there is to do is to wait: %+v", stalled)
+		}
+		emptyFetches(c, &broken)
+		broken.Store(true)
+		time.Sleep(time.Second)
+		forge(t, c, "orders.g.retry.1h", 0, "orders", time.Now(), "2")
+		time.Sleep(4 * time.Minute)
+		stalled := of[sluice.StalledInfo](&l, "Stalled")
+		if len(stalled) != 1 || stalled[0].Topic != "orders.g.retry.1h" || stalled[0].Frontier != 0 || stalled[0].LogEnd != 2 ||
+			!strings.HasPrefix(stalled[0].Reason, "fetches at offset 1 bring nothing") {
+			t.Fatalf("invariant 8: a retry topic whose fetches bring nothing was told as %+v; health: %s", stalled, problems(m))
+		}
+		broken.Store(false)
+		time.Sleep(time.Hour)
+		c.Until("both", func() bool { return c.Committed("g", "orders.g.retry.1h", 0) == 2 })
 		m.leave(t)
 	})
 }

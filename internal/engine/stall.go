@@ -56,7 +56,7 @@ func (e *Engine) excused(a *assignment, now time.Time) bool {
 		return true
 	case len(a.runs) > 0: // a handler that does not end is told as that
 		return true
-	case len(a.parked) > 0, a.delayed.len() > 0, a.writing > 0, a.settling > 0: // a retry, or a copy
+	case len(a.parked) > 0, a.writing > 0, a.settling > 0, a.awaitsDelay(now): // a retry, or a copy
 		return true
 	case len(a.awaiting) > 0: // a commit: see commitTrouble
 		return true
@@ -72,6 +72,17 @@ func (e *Engine) excused(a *assignment, now time.Time) bool {
 		return true
 	}
 	return false
+}
+
+// awaitsDelay tells whether a retry topic's partition has nothing to do but to wait for its first record's time: all before that is
+// finished, and all behind it was fetched.
+func (a *assignment) awaitsDelay(now time.Time) bool {
+	if a.delayed.len() == 0 {
+		return false
+	}
+	first := a.delayed.peek()[0]
+	frontier, _ := a.frontier()
+	return frontier >= first.record.Offset && first.due.After(now) && a.tracker.Next() >= a.logEnd
 }
 
 // watchForStall has the watchdog look again while a partition has something to do.
@@ -143,7 +154,7 @@ func (a *assignment) stallReason(p probe) string {
 		return "its new position is not known: the group's commit, or its log, cannot be read; see the log"
 	case len(a.handed) > 0:
 		return fmt.Sprintf("%d records wait for Message.Done, the first at offset %d", len(a.handed), f)
-	case a.heldRecords > 0:
+	case a.heldRecords > a.delayed.len():
 		return "records are held, and none is handed to a handler; report it as a bug, with the snapshot"
 	case p.err != nil:
 		return fmt.Sprintf("fetches at offset %d bring nothing; asked by hand, its broker says: %v", a.tracker.Next(), p.err)
