@@ -66,7 +66,7 @@ func (d *DataDir) take() error {
 
 // Close gives the directory free. The lock's file stays: who waits for it has it open.
 func (d *DataDir) Close() error {
-	return errors.Join(d.lock.Truncate(0), d.lock.Close())
+	return errors.Join(d.lock.Truncate(0), unlockFile(d.lock), d.lock.Close())
 }
 
 func (d *DataDir) records() string { return filepath.Join(d.path, "records") }

@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,6 +21,32 @@ func TestDataDirIsLocked(t *testing.T) {
 	if want := fmt.Sprintf("data directory %s: in use by process %d; ", path, os.Getpid()); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Fatalf("it says %v", err)
 	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := OpenDataDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A child that was started meanwhile has the lock's file, too.
+func TestDataDirIsFreeWhenItIsClosed(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	first, err := OpenDataDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.CommandContext(t.Context(), "sleep", "60")
+	child.ExtraFiles = []*os.File{first.lock}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = child.Process.Kill(), child.Wait() }()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -20,3 +20,6 @@ func lockFile(file *os.File) error {
 		}
 	}
 }
+
+// unlockFile unlocks it at once. To close it is not enough: a process that is being started just then has a copy of it for a moment.
+func unlockFile(file *os.File) error { return syscall.Flock(int(file.Fd()), syscall.LOCK_UN) }

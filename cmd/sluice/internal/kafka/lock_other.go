@@ -9,3 +9,5 @@ import (
 
 // lockFile refuses: two brokers on one directory would destroy its data.
 func lockFile(*os.File) error { return errors.ErrUnsupported }
+
+func unlockFile(*os.File) error { return errors.ErrUnsupported }
