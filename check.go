@@ -53,24 +53,34 @@ func (a *App) check(ctx context.Context, cl *kgo.Client) error {
 	if a.cfg.GroupProtocol == ConsumerProtocol {
 		group = a.checkConsumerProtocol
 	}
-	err := errors.Join(a.checkTopics(ctx, cl), a.checkPatterns(ctx, cl), a.checkRetryTopics(ctx, cl), group(ctx, cl))
-	if err != nil {
-		return fmt.Errorf("brokers %v: %w", a.cfg.Brokers, err)
+	for try := 1; ; try++ {
+		err := errors.Join(a.checkTopics(ctx, cl), a.checkPatterns(ctx, cl), a.checkRetryTopics(ctx, cl), group(ctx, cl))
+		if err == nil {
+			return nil
+		}
+		// One has answered: another that hangs up at once, which kgo gives up at, is dead behind a proxy, and the next one is asked.
+		if _, ended := errors.AsType[*kgo.ErrFirstReadEOF](err); !ended || try == topicTries || !pause(ctx, topicWait) {
+			return fmt.Errorf("brokers %v: %w", a.cfg.Brokers, err)
+		}
 	}
-	return nil
+}
+
+// pause waits, and is false when the context ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 // checkTopics demands the topics, for a while: one that was made just now may not be known to every broker.
 func (a *App) checkTopics(ctx context.Context, cl *kgo.Client) error {
 	for try := 1; ; try++ {
 		err := a.askTopics(ctx, cl)
-		if !errors.Is(err, errMissingTopic) || try == topicTries {
+		if !errors.Is(err, errMissingTopic) || try == topicTries || !pause(ctx, topicWait) {
 			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(topicWait):
 		}
 	}
 }
