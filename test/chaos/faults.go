@@ -188,7 +188,7 @@ func breakBroker(ctx context.Context, b *breaker, draw *draw) error {
 	if kill {
 		n.Process().Kill()
 		hold(down)
-		if err := n.Up(); err != nil {
+		if err := up(n); err != nil {
 			return err
 		}
 	} else {
@@ -223,7 +223,7 @@ func breakDatabase(ctx context.Context, b *breaker, draw *draw) error {
 	case kill:
 		d.server.Process().Kill()
 		hold(down)
-		if err := d.server.Up(); err != nil {
+		if err := up(d.server); err != nil {
 			return err
 		}
 	default:

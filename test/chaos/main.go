@@ -63,7 +63,7 @@ func parse(args []string) (settings, error) {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.Uint64Var(&s.seed, "seed", 1, "what decides about the faults")
 	flags.DurationVar(&s.duration, "duration", 5*time.Minute, "for how long faults are made; the end takes up to 4 minutes more")
-	flags.IntVar(&s.rate, "rate", 300, "records a second")
+	flags.IntVar(&s.rate, "rate", 200, "records a second")
 	names := flags.String("jobs", "", "which of them, with commas (all): "+strings.Join(jobNames(), ", "))
 	flags.StringVar(&s.out, "o", "", "the folder for the report and the journals (a new one below the temporary folder)")
 	if err := flags.Parse(args); err != nil {

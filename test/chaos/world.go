@@ -217,6 +217,14 @@ type server interface {
 	Up() error
 }
 
+// up starts a server again. On a busy machine one may miss the time for that, and is given as much once more.
+func up(s server) error {
+	if s.Up() == nil {
+		return nil
+	}
+	return s.Up()
+}
+
 // servers are all that run.
 func (w *world) servers() []server {
 	var all []server
@@ -237,7 +245,7 @@ func (w *world) up() error {
 	errs := make([]error, len(all))
 	var starting sync.WaitGroup
 	for i, s := range all {
-		starting.Go(func() { errs[i] = s.Up() })
+		starting.Go(func() { errs[i] = up(s) })
 	}
 	starting.Wait()
 	return errors.Join(errs...)

@@ -68,6 +68,7 @@ func StartKafkaCluster(brokers, detours int, lines string) (*KafkaCluster, error
 				return plan{
 					properties: n.properties(i+1, controller, dir.file("data"), strings.Join(voters, ",")) + lines,
 					probed:     n.Address, cluster: id,
+					java: []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}, // a broker is often started, on a machine that is busy
 				}, nil
 			})
 		})

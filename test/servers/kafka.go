@@ -112,7 +112,8 @@ func startKafkaWith(lines string) (*KafkaServer, error) {
 // plan is what a node is started with: the text of its server.properties, and the address that its probe asks.
 type plan struct {
 	properties, probed string
-	cluster            string // its id; empty: one of its own
+	cluster            string   // its id; empty: one of its own
+	java               []string // flags
 }
 
 // startNode makes a node in a new folder, which prepare may put files into, and starts it.
@@ -138,7 +139,7 @@ func startNode(name string, prepare func(context.Context, *dataDir) (plan, error
 		ready: func(ctx context.Context) error { return askKafka(ctx, p.probed) },
 		process: &process.Process{
 			Name: name,
-			Argv: slices.Concat(java, []string{"-Xmx512m", "kafka.Kafka", settings}),
+			Argv: slices.Concat(java, []string{"-Xmx512m"}, p.java, []string{"kafka.Kafka", settings}),
 			Log:  dir.file("kafka.log"),
 		},
 	}
