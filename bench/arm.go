@@ -20,12 +20,13 @@ import (
 // arm is one peer.
 type arm struct {
 	name    string
-	few     bool // may stop after options.guideRecords
-	command func(ctx context.Context, s *stage, j job) (*exec.Cmd, error)
+	few     bool     // may stop after options.guideRecords
+	on      []string // the databases that it knows; nil: all
+	command func(ctx context.Context, s *stage, h *home, j job) (*exec.Cmd, error)
 
 	// counted is the statement that says how many records of a group are committed. It reads a handful of rows, so that
 	// asking often costs little.
-	counted func(j job) (query string, args []any)
+	counted func(j job) string
 }
 
 const (
@@ -38,15 +39,18 @@ const (
 
 func arms() []arm {
 	return []arm{
-		{name: armSluice, command: sluiceRun("insert"), counted: sluiceOffsets},
-		{name: armHand, command: loop(doHandwritten, false), counted: handwrittenOffsets},
-		{name: armParallel, command: loop(doHandwritten, true), counted: handwrittenOffsets},
-		{name: armUpsert, command: sluiceRun("upsert"), counted: sluiceOffsets},
-		{name: armGuide, few: true, command: loop(doGuide, false), counted: func(j job) (string, []any) {
-			return "select count(*) from " + j.Table, nil
+		{name: armSluice, command: sluiceRun("insert"), counted: offsetsIn("sluice_offsets")},
+		{name: armHand, command: loop(doHandwritten, false), counted: offsetsIn("bench_offsets")},
+		{name: armParallel, on: []string{mariaDB, postgreSQL}, command: loop(doHandwritten, true), counted: offsetsIn("bench_offsets")},
+		{name: armUpsert, command: sluiceRun("upsert"), counted: offsetsIn("sluice_offsets")},
+		{name: armGuide, few: true, on: []string{mariaDB}, command: loop(doGuide, false), counted: func(j job) string {
+			return "select count(*) from " + j.Table
 		}},
 	}
 }
+
+// knows tells whether there is such an arm for a database.
+func (a arm) knows(h *home) bool { return a.on == nil || slices.Contains(a.on, h.name) }
 
 func armNames() []string {
 	var names []string
@@ -56,23 +60,21 @@ func armNames() []string {
 	return names
 }
 
-func sluiceOffsets(j job) (string, []any) {
-	return "select coalesce(sum(next_offset), 0) from sluice_offsets where group_id = ?", []any{j.Group}
+func offsetsIn(table string) func(job) string {
+	return func(j job) string {
+		return "select coalesce(sum(next_offset), 0) from " + table + " where group_id = '" + j.Group + "'"
+	}
 }
 
-func handwrittenOffsets(j job) (string, []any) {
-	return "select coalesce(sum(next_offset), 0) from bench_offsets where group_id = ?", []any{j.Group}
-}
-
-func loop(do string, parallel bool) func(context.Context, *stage, job) (*exec.Cmd, error) {
-	return func(ctx context.Context, _ *stage, j job) (*exec.Cmd, error) {
+func loop(do string, parallel bool) func(context.Context, *stage, *home, job) (*exec.Cmd, error) {
+	return func(ctx context.Context, _ *stage, _ *home, j job) (*exec.Cmd, error) {
 		j.Do, j.Parallel = do, parallel
 		return childCommand(ctx, j)
 	}
 }
 
 // sluiceRun is the program with a pipeline that says nothing but what it must, so that all else is the default.
-func sluiceRun(mode string) func(context.Context, *stage, job) (*exec.Cmd, error) {
+func sluiceRun(mode string) func(context.Context, *stage, *home, job) (*exec.Cmd, error) {
 	const pipeline = `name: bench
 kafka: {brokers: [%s]}
 source: {topics: [%s], group: %s}
@@ -83,11 +85,11 @@ sink:
     table: %s
     mode: %s
     key: [id]
-    columns: {id: id, user: user, amount: amount, ts: ts}
+    columns: {id: id, customer: user, amount: amount, ts: ts}
 `
-	return func(ctx context.Context, s *stage, j job) (*exec.Cmd, error) {
+	return func(ctx context.Context, s *stage, h *home, j job) (*exec.Cmd, error) {
 		file := filepath.Join(s.folder, j.Table+".yaml")
-		text := fmt.Sprintf(pipeline, strings.ReplaceAll(s.brokers, ",", ", "), j.Topic, j.Group, s.database.URL, j.Table, mode)
+		text := fmt.Sprintf(pipeline, strings.ReplaceAll(s.brokers, ",", ", "), j.Topic, j.Group, h.url, j.Table, mode)
 		if mode == "insert" {
 			text = strings.Replace(text, "    key: [id]\n", "", 1)
 		}
@@ -114,7 +116,7 @@ type outcome struct {
 }
 
 // once runs an arm on a fresh table and a fresh group, and checks what it wrote.
-func (s *stage) once(ctx context.Context, a arm) (outcome, error) {
+func (s *stage) once(ctx context.Context, h *home, a arm) (outcome, error) {
 	const limit = 10 * time.Minute
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -125,25 +127,25 @@ func (s *stage) once(ctx context.Context, a arm) (outcome, error) {
 	s.runs++
 	name := fmt.Sprintf("%s_%d", a.name, s.runs)
 	j := job{
-		Brokers: s.brokers, DSN: s.database.DSN, Group: filepath.Base(s.folder) + "-" + name, Records: records, Table: name,
+		Brokers: s.brokers, Database: h.name, DSN: h.dsn, Group: filepath.Base(s.folder) + "-" + name, Records: records, Table: name,
 		Topic: s.topic,
 	}
-	if err := errors.Join(createTable(ctx, s.db, name), createOffsets(ctx, s.db)); err != nil {
+	if err := h.createTable(ctx, h.db, name); err != nil {
 		return outcome{}, err
 	}
-	cmd, err := a.command(ctx, s, j)
+	cmd, err := a.command(ctx, s, h, j)
 	if err != nil {
 		return outcome{}, err
 	}
 	var out outcome
 	var pace pace
-	stop := s.watch(ctx, a, j, &pace)
+	stop := watch(ctx, h, a.counted(j), &pace)
 	child, err := measured(ctx, cmd)
 	stop()
 	if err != nil {
 		return out, err
 	}
-	got, all, err := readSums(ctx, s.db, name, records)
+	got, all, err := h.readSums(ctx, h.db, name, records)
 	if err == nil {
 		err = verify(got, all, records, s.records)
 	}
@@ -157,7 +159,7 @@ func (s *stage) once(ctx context.Context, a arm) (outcome, error) {
 	if a.name == armSluice || a.name == armUpsert {
 		out.reported, err = reported(child.output)
 	}
-	_, dropErr := s.db.ExecContext(ctx, "drop table "+name)
+	_, dropErr := h.db.ExecContext(ctx, "drop table "+name)
 	return out, errors.Join(err, dropErr)
 }
 
@@ -172,12 +174,11 @@ func reported(line []byte) (float64, error) {
 }
 
 // watch looks at an arm's progress until stop is called, which looks a last time.
-func (s *stage) watch(ctx context.Context, a arm, j job, p *pace) (stop func()) {
+func watch(ctx context.Context, h *home, query string, p *pace) (stop func()) {
 	const interval = 20 * time.Millisecond
-	query, args := a.counted(j)
 	look := func() {
 		var n int64
-		if err := s.db.QueryRowContext(ctx, query, args...).Scan(&n); err == nil { // an error: there is no such table yet
+		if err := h.db.QueryRowContext(ctx, query).Scan(&n); err == nil { // an error: there is no such table yet
 			p.saw(time.Now(), n)
 		}
 	}

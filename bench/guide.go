@@ -35,7 +35,7 @@ func guide(ctx context.Context, j job) error {
 	}
 	h := &guideHandler{
 		db: db, records: j.Records, done: cancel,
-		insert: "insert into " + j.Table + " (id, user, amount, ts) values (?, ?, ?, ?)",
+		insert: "insert into " + j.Table + " (id, customer, amount, ts) values (?, ?, ?, ?)",
 	}
 	for ctx.Err() == nil {
 		if err = group.Consume(ctx, []string{j.Topic}, h); err != nil {

@@ -5,9 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"strings"
 
-	"github.com/go-sql-driver/mysql"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -15,13 +13,6 @@ const (
 	pollRecords = 10_000 // of one poll, and of one transaction
 	insertRows  = 1_000  // of one statement
 )
-
-// createOffsets makes the table that the hand-written loops keep their offsets in.
-func createOffsets(ctx context.Context, db *sql.DB) error {
-	_, err := db.ExecContext(ctx, `create table if not exists bench_offsets
-	(group_id VARCHAR(200), partition_id INT, next_offset BIGINT, primary key (group_id, partition_id)) engine=InnoDB`)
-	return err
-}
 
 // handwritten is what a good engineer writes in an afternoon: poll, decode, insert many rows a statement, and keep the
 // offsets in the same transaction. It is exactly once as long as nobody wakes up late: nothing fences a zombie.
@@ -43,7 +34,7 @@ func (w *writer) runSequential(ctx context.Context) error {
 		return err
 	}
 	defer client.CloseAllowingRebalance()
-	for stored := int64(0); stored < w.records; {
+	for stored := int64(0); stored < w.Records; {
 		fetches := client.PollRecords(ctx, pollRecords)
 		if err := fetches.Err(); err != nil {
 			return err
@@ -65,29 +56,22 @@ func (w *writer) runSequential(ctx context.Context) error {
 type writer struct {
 	job
 
-	db      *sql.DB
-	records int64
-	full    string // the statement of insertRows rows
+	database database
+	db       *sql.DB
+	full     string // the statement of insertRows rows
 }
 
 func newWriter(j job) (*writer, error) {
-	config, err := mysql.ParseDSN(j.DSN)
+	d, err := databaseOf(j.Database)
 	if err != nil {
 		return nil, err
 	}
-	config.InterpolateParams = true // saves a round trip a statement; faster here than prepared statements
-	connector, err := mysql.NewConnector(config)
+	db, err := d.open(j.DSN)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{job: j, db: sql.OpenDB(connector), records: j.Records}
-	w.db.SetMaxIdleConns(16)
-	w.full = w.insert(insertRows)
-	return w, nil
-}
-
-func (w *writer) insert(rows int) string {
-	return "insert into " + w.Table + " (id, user, amount, ts) values " + strings.Repeat("(?,?,?,?),", rows-1) + "(?,?,?,?)"
+	db.SetMaxIdleConns(16)
+	return &writer{job: j, database: d, db: db, full: d.insert(j.Table, insertRows)}, nil
 }
 
 func (w *writer) clientOptions() []kgo.Opt {
@@ -100,7 +84,8 @@ func (w *writer) clientOptions() []kgo.Opt {
 
 // startAt lets each partition start where the database says.
 func (w *writer) startAt(ctx context.Context, at map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	rows, err := w.db.QueryContext(ctx, "select partition_id, next_offset from bench_offsets where group_id = ?", w.Group)
+	query := "select partition_id, next_offset from bench_offsets where group_id = " + w.database.param(1)
+	rows, err := w.db.QueryContext(ctx, query, w.Group)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +122,7 @@ func (w *writer) store(ctx context.Context, records []*kgo.Record) error {
 		if rows := len(args) / 4; rows == insertRows || i == len(records)-1 {
 			statement := w.full
 			if rows < insertRows {
-				statement = w.insert(rows)
+				statement = w.database.insert(w.Table, rows)
 			}
 			if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
 				return err
@@ -146,8 +131,7 @@ func (w *writer) store(ctx context.Context, records []*kgo.Record) error {
 		}
 	}
 	for partition, offset := range next {
-		if _, err := tx.ExecContext(ctx, `insert into bench_offsets values (?, ?, ?)
-	on duplicate key update next_offset = values(next_offset)`, w.Group, partition, offset); err != nil {
+		if _, err := tx.ExecContext(ctx, w.database.keepOffset(), w.Group, partition, offset); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ type job struct {
 	Brokers  string `json:"brokers"`
 	Topic    string `json:"topic"`
 	Group    string `json:"group"`
+	Database string `json:"database"` // its name
 	DSN      string `json:"dsn"`
 	Table    string `json:"table"`
 	Records  int64  `json:"records"` // after so many the job is done

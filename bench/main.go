@@ -1,17 +1,17 @@
 // Bench runs the same job on every peer, side by side, in one run on one machine: JSON orders from a Kafka topic into a
-// MariaDB table. The arms are
+// table of MariaDB, PostgreSQL and SQLite. The arms are
 //
 //	sluice                 `sluice run`, mode insert
 //	sluice_upsert          `sluice run`, mode upsert
-//	guide                  the loop of the usual guide: sarama, one insert a record, a commit every third
+//	guide                  MariaDB: the loop of the usual guide: sarama, one insert a record, a commit every third
 //	handwritten            a franz-go loop with 1,000-row inserts that keeps its offsets in the same transaction
-//	handwritten_parallel   the same with a goroutine and a transaction a partition
+//	handwritten_parallel   the same with a goroutine and a transaction a partition; not SQLite, which has one writer
 //
 // The arms take turns, each in a process of its own, with a fresh table and a fresh group. What they wrote is counted and
 // summed; an arm whose table is wrong fails the run. Rates are told per second, so the guide's loop may stop after a small
 // part of the records.
 //
-// Kafka and MariaDB are started, or named by KAFKA_BROKERS and MYSQL_DSN. Progress goes to standard error, one JSON object
+// The servers are started, or named by KAFKA_BROKERS, MYSQL_DSN and POSTGRES_DSN. Progress goes to standard error, one JSON object
 // to standard output.
 package main
 
@@ -35,6 +35,7 @@ type options struct {
 	partitions   int
 	rounds       int
 	only         []string // the arms to run; nil: all
+	databases    []string // nil: all
 	sluice       string   // the program; empty: built first
 	output       string   // a file for the report, too
 }
@@ -73,13 +74,14 @@ func run(ctx context.Context) int {
 
 func parse(args []string) (options, error) {
 	var o options
-	var only string
+	var only, databases string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Int64Var(&o.records, "records", 600_000, "orders in the topic")
 	flags.Int64Var(&o.guideRecords, "guide-records", 6_000, "orders after which the guide's loop may stop")
 	flags.IntVar(&o.partitions, "partitions", 6, "partitions of the topic")
 	flags.IntVar(&o.rounds, "rounds", 3, "times that each arm runs")
 	flags.StringVar(&only, "arms", "", "only these arms, with commas (default all): "+strings.Join(armNames(), ","))
+	flags.StringVar(&databases, "databases", "", "only these, with commas (default all): "+strings.Join(databaseNames(), ","))
 	flags.StringVar(&o.sluice, "sluice", "", "the program to measure (default: built from this checkout)")
 	flags.StringVar(&o.output, "o", "", "write the report to this file as well")
 	if err := flags.Parse(args); err != nil {
@@ -100,6 +102,14 @@ func parse(args []string) (options, error) {
 	for _, name := range o.only {
 		if !slices.Contains(armNames(), name) {
 			return o, fmt.Errorf("-arms: there is no arm %q; there are %s", name, strings.Join(armNames(), ", "))
+		}
+	}
+	if databases != "" {
+		o.databases = strings.Split(databases, ",")
+	}
+	for _, name := range o.databases {
+		if _, err := databaseOf(name); err != nil {
+			return o, fmt.Errorf("-databases: %w", err)
 		}
 	}
 	return o, nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strconv"
 	"time"
@@ -49,13 +48,6 @@ func produce(ctx context.Context, j job) error {
 	return first.Err()
 }
 
-// createTable is the same for every arm.
-func createTable(ctx context.Context, db *sql.DB, table string) error {
-	_, err := db.ExecContext(ctx, "create table "+table+
-		" (id BIGINT PRIMARY KEY, user VARCHAR(64), amount DECIMAL(12,2), ts DATETIME(3)) engine=InnoDB")
-	return err
-}
-
 // sums are what a table holds, or must hold.
 type sums struct {
 	rows, ids, cents int64
@@ -74,20 +66,6 @@ func wanted(records int64) sums {
 		s.cents += newOrder(id).Cents
 	}
 	return s
-}
-
-// readSums looks at the first records, by their id, and counts all.
-func readSums(ctx context.Context, db *sql.DB, table string, records int64) (s sums, all int64, err error) {
-	err = db.QueryRowContext(ctx, `select count(*), coalesce(sum(id), 0), cast(coalesce(sum(amount), 0) * 100 as signed),
-	coalesce(cast(min(ts) as char), ''), coalesce(cast(max(ts) as char), '') from `+table+" where id <= ?", records).
-		Scan(&s.rows, &s.ids, &s.cents, &s.first, &s.last)
-	if err == nil {
-		err = db.QueryRowContext(ctx, "select count(*) from "+table).Scan(&all)
-	}
-	if err != nil {
-		err = fmt.Errorf("count table %s: %w", table, err)
-	}
-	return s, all, err
 }
 
 // verify says what is wrong with an arm's table, which has all rows, and of the first so many orders what got says.

@@ -53,7 +53,7 @@ func (w *writer) runParallel(ctx context.Context) error {
 		client.AllowRebalance()
 	}
 	client.CloseAllowingRebalance() // revokes, and so waits for the goroutines
-	if p.stored.Load() >= w.records {
+	if p.stored.Load() >= w.Records {
 		return nil
 	}
 	return context.Cause(ctx)
@@ -78,7 +78,7 @@ func (p *parallel) consume(f *feed) {
 		}
 		if err := p.store(p.ctx, records); err != nil {
 			p.cancel(err)
-		} else if p.stored.Add(int64(len(records))) >= p.records {
+		} else if p.stored.Add(int64(len(records))) >= p.Records {
 			p.cancel(nil)
 		}
 	}

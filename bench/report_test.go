@@ -6,8 +6,7 @@ import (
 )
 
 func TestReportCompares(t *testing.T) {
-	s := &stage{options: options{rounds: 2, partitions: 6}}
-	r := s.report(map[string][]outcome{
+	r := newDatabaseReport("11", map[string][]outcome{
 		armSluice: {
 			{records: 100, rate: 50, wall: 40, reported: 45, cpu: time.Second},
 			{records: 100, rate: 60, wall: 40, reported: 45, rss: 7},

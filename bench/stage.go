@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,15 +22,23 @@ import (
 type stage struct {
 	options
 
-	brokers  string
-	database servers.DB
+	brokers string
+	homes   []*home
+	admin   *kadm.Client
+	folder  string
+	machine measure.Machine
+	topic   string
+	closers []func()
+	runs    int // to give each run a table and a group of its own
+}
+
+// home is a database that runs.
+type home struct {
+	database
+
+	dsn, url string
 	db       *sql.DB
-	admin    *kadm.Client
-	folder   string
-	machine  measure.Machine
-	topic    string
-	closers  []func()
-	runs     int // to give each run a table and a group of its own
+	is       string // its version
 }
 
 func prepare(ctx context.Context, o options) (_ *stage, err error) {
@@ -71,7 +80,7 @@ func (s *stage) build(ctx context.Context) error {
 }
 
 func (s *stage) start(ctx context.Context) error {
-	progressf("starting Kafka and MariaDB")
+	progressf("starting Kafka")
 	broker, err := servers.StartKafka()
 	if err != nil {
 		return err
@@ -84,26 +93,40 @@ func (s *stage) start(ctx context.Context) error {
 	s.closers = append(s.closers, client.Close)
 	s.admin = kadm.NewClient(client)
 
-	mariaDB, err := servers.StartMariaDB()
-	if err != nil {
-		return err
-	}
-	var drop func()
-	if s.database, drop, err = mariaDB.NewDatabase(ctx, "bench_"); err != nil {
-		return err
-	}
-	s.closers = append(s.closers, drop)
-	if s.db, err = sql.Open(s.database.Driver, s.database.DSN); err != nil {
-		return err
-	}
-	s.closers = append(s.closers, func() { _ = s.db.Close() })
-
-	s.machine = measure.NewMachine(
-		"github.com/IBM/sarama", "github.com/twmb/franz-go", "github.com/go-sql-driver/mysql")
+	s.machine = measure.NewMachine("github.com/IBM/sarama", "github.com/twmb/franz-go", "github.com/go-sql-driver/mysql",
+		"github.com/jackc/pgx/v5", "modernc.org/sqlite")
 	if s.machine.Kafka, err = kafkaVersion(ctx, broker, s.admin); err != nil {
 		return err
 	}
-	return s.db.QueryRowContext(ctx, "select version()").Scan(&s.machine.MariaDB)
+	for _, d := range databases() {
+		if s.databases != nil && !slices.Contains(s.databases, d.name) {
+			continue
+		}
+		progressf("starting %s", d.name)
+		if err := s.house(ctx, d); err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
+		}
+	}
+	return nil
+}
+
+func (s *stage) house(ctx context.Context, d database) error {
+	h := &home{database: d}
+	var drop func()
+	var err error
+	if h.dsn, h.url, drop, err = d.start(ctx, s.folder); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, drop)
+	if h.db, err = d.open(h.dsn); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { _ = h.db.Close() })
+	if h.is, err = d.version(ctx, h.db); err != nil {
+		return err
+	}
+	s.homes = append(s.homes, h)
+	return d.createOffsets(ctx, h.db)
 }
 
 // kafkaVersion asks the jars, or, of a broker from elsewhere, what requests it knows: that says major and minor at most.

@@ -14,7 +14,6 @@ type Machine struct {
 	Platform string            `json:"platform"`
 	Go       string            `json:"go"`
 	Kafka    string            `json:"kafka,omitempty"`
-	MariaDB  string            `json:"mariadb,omitempty"`
 	Clients  map[string]string `json:"clients"` // the peers' versions
 
 	// Processes that ran or waited, a minute's mean; the first number tells what else the machine had to do.
