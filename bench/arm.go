@@ -20,13 +20,16 @@ import (
 // arm is one peer.
 type arm struct {
 	name    string
-	few     bool     // may stop after options.guideRecords
-	on      []string // the databases that it knows; nil: all
+	part    func(o options) int64 // the orders after which it may stop; nil: all
+	on      []string              // the databases that it knows; nil: all
+	endless bool                  // has to be stopped when its orders are in the table
 	command func(ctx context.Context, s *stage, h *home, j job) (*exec.Cmd, error)
 
-	// counted is the statement that says how many records of a group are committed. It reads a handful of rows, so that
-	// asking often costs little.
+	// counted is the statement that says how many records of a group are committed.
 	counted func(j job) string
+
+	// every is the time between two looks; 0: 20 ms, for a statement that reads a handful of rows, or of a small part.
+	every time.Duration
 }
 
 const (
@@ -35,6 +38,7 @@ const (
 	armGuide    = "guide"
 	armHand     = "handwritten"
 	armParallel = "handwritten_parallel"
+	armDebezium = "debezium"
 )
 
 func arms() []arm {
@@ -43,11 +47,18 @@ func arms() []arm {
 		{name: armHand, command: loop(doHandwritten, false), counted: offsetsIn("bench_offsets")},
 		{name: armParallel, on: []string{mariaDB, postgreSQL}, command: loop(doHandwritten, true), counted: offsetsIn("bench_offsets")},
 		{name: armUpsert, command: sluiceRun("upsert"), counted: offsetsIn("sluice_offsets")},
-		{name: armGuide, few: true, on: []string{mariaDB}, command: loop(doGuide, false), counted: func(j job) string {
-			return "select count(*) from " + j.Table
-		}},
+		{
+			name: armGuide, part: func(o options) int64 { return o.guideRecords }, on: []string{mariaDB},
+			command: loop(doGuide, false), counted: rowsOf,
+		},
+		{
+			name: armDebezium, part: func(o options) int64 { return min(o.debeziumRecords, o.records) }, on: []string{mariaDB},
+			endless: true, command: debezium, counted: rowsOf, every: time.Second,
+		},
 	}
 }
+
+func rowsOf(j job) string { return "select count(*) from " + j.Table }
 
 // knows tells whether there is such an arm for a database.
 func (a arm) knows(h *home) bool { return a.on == nil || slices.Contains(a.on, h.name) }
@@ -121,8 +132,8 @@ func (s *stage) once(ctx context.Context, h *home, a arm) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	records := s.records
-	if a.few {
-		records = s.guideRecords
+	if a.part != nil {
+		records = a.part(s.options)
 	}
 	s.runs++
 	name := fmt.Sprintf("%s_%d", a.name, s.runs)
@@ -130,17 +141,19 @@ func (s *stage) once(ctx context.Context, h *home, a arm) (outcome, error) {
 		Brokers: s.brokers, Database: h.name, DSN: h.dsn, Group: filepath.Base(s.folder) + "-" + name, Records: records, Table: name,
 		Topic: s.topic,
 	}
-	if err := h.createTable(ctx, h.db, name); err != nil {
+	running, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	cmd, err := a.command(running, s, h, j)
+	if err != nil {
 		return outcome{}, err
 	}
-	cmd, err := a.command(ctx, s, h, j)
-	if err != nil {
+	if err := h.createTable(ctx, h.db, name); err != nil {
 		return outcome{}, err
 	}
 	var out outcome
 	var pace pace
-	stop := watch(ctx, h, a.counted(j), &pace)
-	child, err := measured(ctx, cmd)
+	stop := watch(running, h, a, j, &pace, end)
+	child, err := measured(running, cmd)
 	stop()
 	if err != nil {
 		return out, err
@@ -153,8 +166,11 @@ func (s *stage) once(ctx context.Context, h *home, a arm) (outcome, error) {
 		return out, err
 	}
 	out = outcome{records: all, rate: pace.rate(all), wall: float64(all) / child.took.Seconds(), cpu: child.cpu, rss: child.rss}
+	if a.endless { // what it wrote while it was being stopped was not looked at
+		out.rate = pace.rate(records)
+	}
 	if out.rate == 0 {
-		return out, fmt.Errorf("%d records are too few to see a rate; raise -records and -guide-records", records)
+		return out, fmt.Errorf("%d records are too few to see a rate; raise -records, -guide-records and -debezium-records", records)
 	}
 	if a.name == armSluice || a.name == armUpsert {
 		out.reported, err = reported(child.output)
@@ -173,13 +189,28 @@ func reported(line []byte) (float64, error) {
 	return summary.PerSecond, nil
 }
 
-// watch looks at an arm's progress until stop is called, which looks a last time.
-func watch(ctx context.Context, h *home, query string, p *pace) (stop func()) {
-	const interval = 20 * time.Millisecond
+// errEnough is why an endless arm is stopped.
+var errEnough = errors.New("it has written what it should")
+
+// watch looks at an arm's progress until stop is called, which looks a last time. It ends an endless arm when its orders are in the
+// table; partitions that got there sooner have gone on meanwhile. That end cancels ctx, and with it the looks.
+func watch(ctx context.Context, h *home, a arm, j job, p *pace, end context.CancelCauseFunc) (stop func()) {
+	interval := a.every
+	if interval == 0 {
+		interval = 20 * time.Millisecond
+	}
+	counted, first := a.counted(j), fmt.Sprintf("select count(*) from %s where id <= %d", j.Table, j.Records)
 	look := func() {
 		var n int64
-		if err := h.db.QueryRowContext(ctx, query).Scan(&n); err == nil { // an error: there is no such table yet
-			p.saw(time.Now(), n)
+		if err := h.db.QueryRowContext(ctx, counted).Scan(&n); err != nil { // there is no such table yet
+			return
+		}
+		p.saw(time.Now(), n)
+		if !a.endless || n < j.Records {
+			return
+		}
+		if err := h.db.QueryRowContext(ctx, first).Scan(&n); err == nil && n == j.Records {
+			end(errEnough)
 		}
 	}
 	ended, done := make(chan struct{}), make(chan struct{})
@@ -221,7 +252,7 @@ func measured(ctx context.Context, cmd *exec.Cmd) (usage, error) {
 	began := time.Now()
 	err := cmd.Run()
 	took := time.Since(began)
-	if err != nil {
+	if err != nil && !errors.Is(context.Cause(ctx), errEnough) {
 		_, _ = io.Copy(os.Stderr, &stderr)
 		return usage{}, errors.Join(fmt.Errorf("%s: %w", filepath.Base(cmd.Path), err), context.Cause(ctx))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -49,6 +50,10 @@ func (s *stage) round(ctx context.Context, h *home, round int, into map[string][
 	for i := range chosen {
 		a := chosen[(i+round)%len(chosen)]
 		o, err := s.once(ctx, h, a)
+		if errors.Is(err, errLeftOut) {
+			progressf("round %d/%d: %-8s %-20s %v", round+1, s.options.rounds, h.name, a.name, err)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("arm %s: %w", a.name, err)
 		}
@@ -110,7 +115,7 @@ func newDatabaseReport(version string, all map[string][]outcome) databaseReport 
 		r.Arms[name] = newArmReport(runs)
 	}
 	for _, ours := range []string{armSluice, armUpsert} {
-		for _, peer := range []string{armGuide, armHand, armParallel} {
+		for _, peer := range []string{armGuide, armDebezium, armHand, armParallel} {
 			a, b := all[ours], all[peer]
 			if len(a) > 0 && len(b) > 0 {
 				r.Ratios[ours+"/"+peer] = ratio{
