@@ -168,6 +168,35 @@ func TestInvariant3ACommitThatWaitsIsNotSentForALostPartition(t *testing.T) {
 	})
 }
 
+// A transaction has what was written for a partition that is lost when its offsets are about to be sent: it is aborted, as it would
+// be committed without them, and whoever has the partition next would write that again.
+func TestInvariant12APartitionThatIsLostBeforeItsOffsetsAreSentAborts(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+		var lost, held atomic.Bool
+		cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
+			return engine.Outcome{Records: []*kgo.Record{{Topic: "bills", Value: r.Value}}}
+		})
+		cfg.Transact = &engine.Transact{ID: "g", Interval: 100 * time.Millisecond, Timeout: 10 * time.Second}
+		cfg.Observer.Released = func(i engine.ReleasedInfo) { lost.Store(lost.Load() || i.Lost) }
+		cfg.BeforeCommit = func() {
+			if held.CompareAndSwap(false, true) {
+				loseOnce(c)
+				c.Until("the loss", lost.Load)
+			}
+		}
+		_, stop := run(t, cfg)
+		c.Produce("orders", 0, 0, 10, 0)
+		c.Until("a transaction that is held", held.Load)
+		time.Sleep(10 * time.Second)
+		if err := stop(); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		if got := len(c.Read("bills")); got != 10 {
+			t.Errorf("invariant 12: %d answers to 10 records", got)
+		}
+	})
+}
+
 // The commit of where a partition begins is nobody's leave to commit what was finished before it is sent.
 func TestInvariant1OnlyTheStartIsCommittedUnaskedWhereCommitsAreManual(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {

@@ -23,10 +23,10 @@ func (e *Engine) finishTransaction(t *transaction) (committed bool, err error) {
 			e.unlock()
 		}
 	}
+	spoiled := e.fate(t)
 	if f := e.cfg.BeforeCommit; f != nil {
 		f()
 	}
-	spoiled := e.fate(t)
 	began := time.Now()
 	if spoiled == nil {
 		spoiled = e.commitOffsets(ctx, t)

@@ -85,7 +85,7 @@ func (e *Engine) tryOffsets(ctx context.Context, t *transaction) error {
 		s.instance = &id
 	}
 	var err error
-	if s.topics, err = e.finishedBy(s.member); err != nil || len(s.topics) == 0 {
+	if s.topics, err = e.finishedBy(t, s.member); err != nil || len(s.topics) == 0 {
 		return err
 	}
 	if !t.wrote.Load() {
@@ -94,10 +94,14 @@ func (e *Engine) tryOffsets(ctx context.Context, t *transaction) error {
 	return e.commitInside(ctx, t, s)
 }
 
-// finishedBy is what a member has finished since the last commit.
-func (e *Engine) finishedBy(member string) ([]kmsg.OffsetCommitRequestTopic, error) {
+// finishedBy is what a member has finished since the last commit, if no partition of the transaction was lost meanwhile: what was
+// written for that one's records is in the transaction, too.
+func (e *Engine) finishedBy(t *transaction, member string) ([]kmsg.OffsetCommitRequestTopic, error) {
 	e.mu.Lock()
 	defer e.unlock()
+	if t.spoiled != nil {
+		return nil, t.spoiled
+	}
 	at := make(map[string]int)
 	var topics []kmsg.OffsetCommitRequestTopic
 	for _, a := range e.parts {
