@@ -102,7 +102,7 @@ func TestInvariant12EachInputIsAnsweredOnce(t *testing.T) {
 				}
 				return true
 			}
-			c.Until("all is committed", done)
+			c.Until("invariant 12: all is committed", done)
 			second.leave(t)
 			third.leave(t)
 			if failed.Load() == 0 {
@@ -153,7 +153,7 @@ func TestInvariant12ADeadLetterIsOfItsTransaction(t *testing.T) {
 			return nil
 		}))
 		c.Produce("orders", 0, 0, n, 10)
-		c.Until("all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
+		c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
 		m.leave(t)
 		once(t, c, n, 7)
 		if got := len(c.Read("orders.dlq")); got != 1 {
@@ -175,7 +175,7 @@ func TestInvariant12APoisonedRecordHoldsUpItsPartitionAlone(t *testing.T) {
 			from := int(max(0, c.Committed("g", "orders", 1)))
 			c.Produce("orders", 0, 0, 10, 0)
 			c.Produce("orders", 1, from, 10, 0)
-			c.Until("the other partition", func() bool { return c.Committed("g", "orders", 1) == int64(from+10) })
+			c.Until("invariant 12: the other partition", func() bool { return c.Committed("g", "orders", 1) == int64(from+10) })
 			time.Sleep(5 * time.Second)
 			if h := m.app.Health(); h.Ready {
 				t.Errorf("%s: health is green", name)
@@ -210,7 +210,7 @@ func TestInvariant12AHandlerThatOverrunsAbortsAndWritesNothing(t *testing.T) {
 		}))
 		c.Produce("orders", 0, 0, 10, 0)
 		c.Produce("orders", 1, 10, 10, 0)
-		c.Until("the other partition", func() bool { return c.Committed("g", "orders", 1) == 10 })
+		c.Until("invariant 12: the other partition", func() bool { return c.Committed("g", "orders", 1) == 10 })
 		time.Sleep(30 * time.Second)
 		if calls.Load() != 1 {
 			t.Errorf("invariant 5: called %d times while the old handler runs", calls.Load())
@@ -219,7 +219,9 @@ func TestInvariant12AHandlerThatOverrunsAbortsAndWritesNothing(t *testing.T) {
 		c.Produce("orders", 1, 20, 10, 0)
 		c.Until("a transaction is under way", func() bool { return others.Load() > before+2 })
 		close(release) // what the old handler returns is of no transaction any more
-		c.Until("all is committed", func() bool { return c.Committed("g", "orders", 0) == 10 && c.Committed("g", "orders", 1) == 20 })
+		c.Until("invariant 12: all is committed", func() bool {
+			return c.Committed("g", "orders", 0) == 10 && c.Committed("g", "orders", 1) == 20
+		})
 		m.leave(t)
 		if most.Load() != 1 {
 			t.Errorf("invariant 5: %d handlers of a record at once", most.Load())
@@ -243,7 +245,7 @@ func TestInvariant12FaultsOfTheEnd(t *testing.T) {
 				c.Produce("orders", 0, 0, n, 10)
 				c.Fault(fault)
 				m := join(t, configFor(t, c, nil), forward(sluice.Policy{Ordering: sluice.ByKey}, nil))
-				c.Until("all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
+				c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
 				m.leave(t)
 				once(t, c, n)
 			})
@@ -277,7 +279,7 @@ func TestInvariant12ACrashAndAZombie(t *testing.T) {
 					<-reached
 					end(link)
 					second := join(t, set(configFor(t, c, nil)), forward(policy, nil))
-					c.Until("all is committed", func() bool {
+					c.Until("invariant 12: all is committed", func() bool {
 						return c.Committed("g", "orders", 0) == n/2 && c.Committed("g", "orders", 1) == n/2
 					})
 					if name == "zombie" {
@@ -418,7 +420,7 @@ func TestInvariant12ARebalanceAbortsNothing(t *testing.T) {
 					joins = join(t, config("joins", nil), add)
 				}
 			}
-			c.Until("all is committed", func() bool {
+			c.Until("invariant 12: all is committed", func() bool {
 				for p := range int32(6) {
 					if c.Committed("g", "orders", p) != rounds*each {
 						return false
