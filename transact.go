@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -43,7 +44,8 @@ type TransactRoute[V any] struct {
 	// Timeout is when brokers abort a transaction (transaction.timeout.ms). Half of it is for its handlers and their retries; with more
 	// to do it is aborted, and the next ones take less. After a crash it may hold up readers for as long, and for as long as brokers take
 	// to notice (transaction.abort.timed.out.transaction.cleanup.interval.ms, 10 s), unless Config.InstanceID is set: then the member
-	// that comes back aborts what it left behind at once. Zero: 10 s. At least 1 s; at most the brokers' transaction.max.timeout.ms.
+	// that comes back aborts what it left behind with its first transaction. Zero: 10 s. At least 1 s; at most the brokers'
+	// transaction.max.timeout.ms.
 	Timeout time.Duration
 
 	// Policy says how records are ordered and retried. A DeadLetter is written in the transaction. Commit, RetryTopics and Stuck have no
@@ -95,6 +97,11 @@ func checkTransaction(bad *mistakes, cfg Config, interval, timeout time.Duration
 	if need := t.Timeout + half; need >= cfg.RebalanceTimeout {
 		bad.add("Timeout", t.Timeout.String(), fmt.Sprintf("a rebalance may have to wait for one and a half of it, which is not below "+
 			"Config.RebalanceTimeout (max.poll.interval.ms), %v; lower it, or raise that", cfg.RebalanceTimeout))
+	}
+	if len(cfg.Assignors) > 1 && slices.Contains(cfg.Assignors, CooperativeSticky) {
+		bad.add("Config.Assignors", fmt.Sprint(cfg.Assignors), "has cooperative-sticky beside others: when the group changes from one "+
+			"kind to the other, partitions are somebody else's before this member is told; name one kind, and stop the whole group to "+
+			"change it")
 	}
 	if cfg.InstanceID != "" && cfg.GroupProtocol != ConsumerProtocol && cfg.SessionTimeout >= cfg.RebalanceTimeout {
 		bad.add("Config.SessionTimeout", cfg.SessionTimeout.String(), fmt.Sprintf("is not below RebalanceTimeout "+

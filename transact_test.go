@@ -349,6 +349,22 @@ func TestATransactRouteRefusesASessionLongerThanARebalance(t *testing.T) {
 	}
 }
 
+// At the step from cooperative to eager partitions are given away before their owner is told.
+func TestATransactRouteRefusesAStepBetweenKindsOfAssignors(t *testing.T) {
+	for want, assignors := range map[bool][]sluice.Assignor{
+		true: {sluice.CooperativeSticky, sluice.Range}, false: {sluice.Sticky, sluice.Range},
+	} {
+		app, err := sluice.New(sluice.Config{Brokers: []string{"localhost"}, Group: "g", Assignors: assignors})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = forward(sluice.Policy{}, nil)(app)
+		if refused := err != nil && strings.Contains(err.Error(), "Assignors"); refused != want {
+			t.Errorf("%v: %v", assignors, err)
+		}
+	}
+}
+
 func TestATransactRouteHasAnAppOfItsOwn(t *testing.T) {
 	route := sluice.Route[string]{
 		Topics: []string{"others"}, Decode: sluice.Text,

@@ -40,3 +40,35 @@ func TestInvariant1ACutAboveTheFrontierStepsOverNothing(t *testing.T) {
 		})
 	}
 }
+
+// An abort goes back to the last commit. Where the log was cut off meanwhile, that is another place than the one where the log goes on, and
+// the records between them would be stepped over: the partition halts, and a restart begins at the commit.
+func TestInvariant12ALogThatIsCutOffInATransactionHalts(t *testing.T) {
+	route := &Route{Topics: []string{"t"}, Workers: 1, Handle: func(context.Context, *Work, *kgo.Record, int) Outcome { return Outcome{} }}
+	e, err := New(Config{
+		Group: "g", Routes: []*Route{route}, Logger: slog.New(slog.DiscardHandler), MaxBytes: 1 << 20, StallAfter: time.Minute,
+		Transact: &Transact{ID: "g", Interval: time.Second, Timeout: 10 * time.Second},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.cancelClient()
+	e.mu.Lock()
+	a := e.newAssignment(part{"t", 0}, route)
+	a.start(position{next: 100, epoch: -1, committed: 100})
+	for o := range int64(50) {
+		a.tracker.Take(100+o, -1)
+		a.tracker.Finish(100 + o)
+	}
+	e.txn = e.newTransaction()
+	e.truncated(a, &kgo.ErrDataLoss{Topic: "t", ConsumedTo: 150, ResetTo: 130})
+	spoiled := e.txn.spoiled
+	e.unlock()
+	e.freeze()
+	e.mu.Lock()
+	defer e.unlock()
+	back := e.rewind()
+	if b := e.parts[a.part]; spoiled == nil || len(back) > 0 || b != a || b.state != halted {
+		t.Errorf("invariant 12: spoiled by %v, back to %v, state %v", spoiled, back, b.state)
+	}
+}

@@ -298,7 +298,7 @@ func (e *Engine) bounds(ctx context.Context, p part, at int64, epoch int32) (sta
 func (e *Engine) wentBack(a *assignment, first *kgo.Record) *assignment {
 	err := fmt.Errorf("the log went back from offset %d to %d", a.tracker.Next(), first.Offset)
 	switch {
-	case a.route.fenced(), e.cfg.HaltOnLoss:
+	case a.route.fenced(), e.cfg.HaltOnLoss, e.transacts(): // what is aborted begins again at its commit, and not where the log does
 		e.tellLoss(a, a.tracker.Next(), -1, a.logStart, a.logEnd)
 		e.halt(a, a.tracker.Next(), err)
 		return nil

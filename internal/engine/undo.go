@@ -50,6 +50,7 @@ func (e *Engine) rewind() map[string]map[int32]kgo.EpochOffset {
 		at := a.settledAt()
 		e.close(a, ErrTransaction)
 		n := e.newAssignment(a.part, a.route)
+		n.member = a.member // and not the one that the group knows us by now: to that one it may not have been given
 		n.start(position{next: at, epoch: -1, committed: a.committed, topicID: a.work.TopicID})
 		n.acked = a.acked
 		maps.Copy(n.problems, a.problems)
