@@ -27,7 +27,7 @@ help: ## list the targets
 check: fmt-check vet tidy-check generated lint vuln ## everything that is checked without running a test
 
 .PHONY: test
-test: servers ## every test with the race detector; installs the servers they need (scripts/servers.sh)
+test: servers ## all tests but `make chaos`, with the race detector; installs the servers they need (scripts/servers.sh)
 	CI=true go test -race -tags $(TAGS) -timeout 15m $(ARGS) ./...
 	go test -tags $(TAGS) -count=1 -timeout 15m ./internal/sim -seeds 2000
 	go test -race -tags $(TAGS) -count=1 -timeout 15m ./internal/sim -first 2000 -seeds 300
