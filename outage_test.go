@@ -468,7 +468,7 @@ func TestInvariant11InAnOutageOneHandlerAtATimeIsCalled(t *testing.T) {
 // A probe that hangs, and whose partition is gone, must not keep the others from being tried.
 func TestAProbeThatIsLeftBehindHoldsUpNobody(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
-		c.Produce("orders", 0, 0, 10, 10)
+		c.Produce("orders", 0, 0, 1, 10) // one record, and so one lane: its second call is the probe
 		hang := make(chan struct{})
 		var mu sync.Mutex
 		calls := 0
@@ -488,6 +488,13 @@ func TestAProbeThatIsLeftBehindHoldsUpNobody(t *testing.T) {
 			return nil
 		}))
 		c.Until("the probe hangs", func() bool { mu.Lock(); defer mu.Unlock(); return calls == 2 })
+		c.Produce("orders", 0, 1, 9, 10)
+		time.Sleep(time.Minute)
+		mu.Lock()
+		if calls != 2 {
+			t.Errorf("%d calls while the probe hangs, want 2", calls)
+		}
+		mu.Unlock()
 		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", Err: kerr.UnknownMemberID, Count: 1})
 		c.Until("it is lost and back", func() bool { h := m.app.Snapshot(); return len(h.Partitions) == 1 && h.Partitions[0].Epoch == 2 })
 		c.Produce("orders", 0, 10, 10, 10)
