@@ -317,12 +317,15 @@ func TestInvariant3AZombieRewindsNoCommit(t *testing.T) {
 				}
 				link := c.NewLink()
 				var frozen atomic.Bool
+				var told atomic.Pointer[sluice.ReleasedInfo] // first after that
 				cfg := configFor(t, c, link)
 				cfg.SessionTimeout = 10 * time.Second
-				cfg.Events.Released = func(sluice.ReleasedInfo) {
+				cfg.Events.Released = func(i sluice.ReleasedInfo) {
 					if frozen.CompareAndSwap(false, true) { // between the revoke and the JoinGroup that follows
 						link.Freeze()
 						stands.Store(true)
+					} else {
+						told.CompareAndSwap(nil, &i)
 					}
 				}
 				z := join(t, cfg, add(true))
@@ -343,6 +346,9 @@ func TestInvariant3AZombieRewindsNoCommit(t *testing.T) {
 					}
 				}
 				time.Sleep(20 * time.Second)
+				if i := told.Load(); i == nil || !i.Lost {
+					t.Errorf("the partition that it had while it was frozen went with %+v, want a loss", i)
+				}
 				twice := 0
 				mu.Lock()
 				for _, k := range seen {
@@ -359,4 +365,45 @@ func TestInvariant3AZombieRewindsNoCommit(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An app that stops while it waits to join, and that the group has expelled meanwhile, could not commit what it has finished: its end
+// is not clean.
+func TestInvariant10AStopAsAnotherMemberIsNotClean(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
+		for p := range int32(2) {
+			c.Produce("orders", p, 0, 600, 20)
+		}
+		add := failing(sluice.Policy{Commit: sluice.Every(time.Hour)}, func(sluice.Message[string]) error {
+			time.Sleep(10 * time.Millisecond)
+			return nil
+		})
+		link := c.NewLink()
+		var frozen atomic.Bool
+		var how atomic.Pointer[sluice.ReleasedInfo] // first after that
+		cfg := configFor(t, c, link)
+		cfg.SessionTimeout = 10 * time.Second
+		cfg.Events.Released = func(i sluice.ReleasedInfo) {
+			if frozen.CompareAndSwap(false, true) { // between the revoke and the JoinGroup that follows
+				link.Freeze()
+			} else {
+				how.CompareAndSwap(nil, &i)
+			}
+		}
+		z := join(t, cfg, add)
+		time.Sleep(time.Second)
+		cfg = configFor(t, c, nil)
+		cfg.SessionTimeout = 10 * time.Second
+		b := join(t, cfg, add)
+		c.Until("it is frozen", frozen.Load)
+		time.Sleep(15 * time.Second) // it is expelled
+		z.stop()
+		time.Sleep(time.Second) // it drains, and its last commit waits for the join
+		link.Thaw()
+		err := <-z.done
+		if i := how.Load(); !errors.Is(err, sluice.ErrLost) || i == nil || !i.Lost {
+			t.Errorf("invariant 10: Run: %v, want ErrLost; released: %+v, want a loss", err, i)
+		}
+		b.leave(t)
+	})
 }

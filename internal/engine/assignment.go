@@ -100,7 +100,9 @@ type assignment struct {
 
 // newAssignment makes and installs an assignment, in place of the one that may be there.
 func (e *Engine) newAssignment(p part, route *Route) *assignment {
-	if old := e.parts[p]; old != nil {
+	if old := e.parts[p]; old != nil && old.member != e.member {
+		e.close(old, ErrLost)
+	} else if old != nil {
 		e.close(old, ErrMoved)
 	}
 	e.epoch++

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -170,8 +171,15 @@ func (a *assignment) owesStart() bool {
 func (e *Engine) commit(ctx context.Context, as []*assignment, by demand) error {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.CommitTimeout)
 	defer cancel()
+	began := time.Now()
 	if err := acquire(ctx, e.committing); err != nil {
-		return fmt.Errorf("wait for the commit before: %w", err)
+		err = fmt.Errorf("wait for the commit before: %w", err)
+		if len(as) > 0 {
+			e.mu.Lock()
+			e.commitFailed(err, time.Since(began))
+			e.unlock()
+		}
+		return err
 	}
 	defer release(e.committing)
 	if len(as) == 0 {
@@ -200,6 +208,7 @@ func (e *Engine) send(ctx context.Context, as []*assignment, by demand) error {
 		mine[a.part] = a
 	}
 	sent := make(map[*assignment]snapshot)
+	var expelled error
 	names := make(map[[16]byte]string)
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
 		e.mu.Lock()
@@ -207,7 +216,11 @@ func (e *Engine) send(ctx context.Context, as []*assignment, by demand) error {
 		keepPartitions(req, func(t *kmsg.OffsetCommitRequestTopic, p *kmsg.OffsetCommitRequestTopicPartition) bool {
 			names[t.TopicID] = t.Topic
 			a := mine[part{t.Topic, p.Partition}]
-			if a == nil || !a.works() || a.tracker == nil || a.member != req.MemberID {
+			if a == nil || !a.works() || a.tracker == nil {
+				return false
+			}
+			if a.member != req.MemberID {
+				expelled = errExpelled
 				return false
 			}
 			e.publishRuns(a)
@@ -247,7 +260,7 @@ func (e *Engine) send(ctx context.Context, as []*assignment, by demand) error {
 		resp, err = r, cerr
 	})
 	if errors.Is(err, errNothingToCommit) {
-		return nil
+		return expelled
 	}
 	if err == nil {
 		for i, t := range resp.Topics {
@@ -256,10 +269,14 @@ func (e *Engine) send(ctx context.Context, as []*assignment, by demand) error {
 			}
 		}
 	}
-	return e.committed(sent, mine, resp, err, time.Since(began))
+	return cmp.Or(e.committed(sent, mine, resp, err, time.Since(began)), expelled)
 }
 
-var errNothingToCommit = errors.New("every partition of the commit is gone, or was committed like this already")
+var (
+	errNothingToCommit = errors.New("every partition of the commit is gone, or was committed like this already")
+	// errExpelled is of an assignment that is about to be told so: see reopen.
+	errExpelled = fmt.Errorf("the group had taken this member for dead: %w", ErrLost)
+)
 
 // keepPartitions takes out of a request what keep does not want.
 func keepPartitions(
@@ -328,13 +345,17 @@ func (e *Engine) committed(
 			return errMetadata
 		}
 		err = fmt.Errorf("commit: %w", err)
-		e.stats.CommitsFailed++
-		e.log.Warn("commit failed; it is tried again", "err", err)
-		if f := e.cfg.Observer.CommitFailed; f != nil {
-			e.tell(func() { f(CommitFailedInfo{Err: err, Took: took}) })
-		}
+		e.commitFailed(err, took)
 	}
 	return err
+}
+
+func (e *Engine) commitFailed(err error, took time.Duration) {
+	e.stats.CommitsFailed++
+	e.log.Warn("commit failed; it is tried again", "err", err)
+	if f := e.cfg.Observer.CommitFailed; f != nil {
+		e.tell(func() { f(CommitFailedInfo{Err: err, Took: took}) })
+	}
 }
 
 // acknowledged lets go on what waited for a commit.

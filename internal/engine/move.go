@@ -25,7 +25,11 @@ func (e *Engine) reclaim(a *assignment, cause error) {
 		defer cancel()
 		pos := position{topicID: a.work.TopicID, epoch: -1}
 		err := e.retry(ctx, "commit to "+a.part.String()+", which shows that it is ours", func() error {
-			return e.commit(ctx, []*assignment{a}, demanded)
+			err := e.commit(ctx, []*assignment{a}, demanded)
+			if errors.Is(err, errExpelled) { // we joined again since, and it was not taken from us: that shows it, too
+				return nil
+			}
+			return err
 		})
 		if err != nil {
 			return
@@ -54,7 +58,10 @@ func (e *Engine) reopen(a *assignment) {
 	case starting: // its start is being read now
 		a.member = e.member
 		return
-	case leaving, moving, halted, closed:
+	case leaving: // the app stops
+		e.close(a, ErrLost)
+		return
+	case moving, halted, closed:
 		return
 	}
 	e.log.Warn("the group had taken this member for dead; the partition begins again at the group's commit",

@@ -90,12 +90,14 @@ func (e *Engine) named(m map[string][]int32) []*assignment {
 }
 
 // drain lets what runs end while nothing new starts, commits once, and closes the assignments. Other assignments go on. It
-// returns an error that names what did not end in time, or the commit's.
+// returns an error that names what did not end in time, or the commit's. What we had as another member of the group is lost.
 func (e *Engine) drain(ctx context.Context, pick func() []*assignment, timeout time.Duration, cause error) error {
 	wait, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	member, _ := e.client.GroupMetadata()
 	e.mu.Lock()
 	as := pick()
+	e.closeExpelled(as, member)
 	for _, a := range as {
 		switch {
 		case !a.works(), a.state == halted, a.state == finishing:
@@ -128,13 +130,24 @@ func (e *Engine) drain(ctx context.Context, pick func() []*assignment, timeout t
 
 	err := e.lastCommit(ctx, dirty)
 
+	member, _ = e.client.GroupMetadata()
 	e.mu.Lock()
 	defer e.unlock()
+	e.closeExpelled(as, member)
 	lost := lostOf(as)
 	for _, a := range as {
 		e.close(a, cause)
 	}
 	return cmp.Or(overran, err, lost)
+}
+
+// closeExpelled ends what we had as another member of the group than now: the client joined again without a word (see reopen).
+func (e *Engine) closeExpelled(as []*assignment, member string) {
+	for _, a := range as {
+		if a.member != member {
+			e.close(a, ErrLost)
+		}
+	}
 }
 
 // lostOf names the assignments that were lost while they drained: what was finished since their last commit runs again.
