@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sluice-go/sluice/test/servers"
 )
 
 // A short run: about 30 faults over one job of each kind and two control jobs. `make chaos SEED=… DURATION=…` runs any other.
@@ -32,6 +34,21 @@ func TestChaos(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(out, file)); err != nil || info.Size() < 10_000 {
 			t.Errorf("%s: %v", file, err)
 		}
+	}
+}
+
+// The control job without a fence can be built: its patch is of the sink as it is now.
+func TestTheFenceCanBeTakenOut(t *testing.T) {
+	root, err := servers.Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := unfence(t.Context(), root, t.TempDir())
+	if err == nil {
+		err = inTest(t.Context(), root, "go", "build", "-overlay", overlay, "github.com/sluice-go/sluice/sqlsink")
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 
