@@ -209,6 +209,7 @@ func (o *outbox) unsettled(open []*slot) (n int64) {
 // close gives up what has no outcome.
 func (o *outbox) close() {
 	o.end()
+	o.giveUp()
 	o.client.Close()
 	o.looking.Wait()
 }

@@ -2,6 +2,7 @@ package sluice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -62,6 +63,19 @@ func (o *outbox) retire(s *slot) {
 	o.leave(s, 0)
 }
 
+// giveUp ends the contexts of all that has no outcome. A connection that is being made for a record heeds no other one, and the client
+// does not close before that is made, or given up.
+func (o *outbox) giveUp() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.slot != nil {
+		o.retire(o.slot)
+	}
+	for s := range o.retired {
+		s.cancel()
+	}
+}
+
 // leave says that some records of a slot have their outcome. Called locked.
 func (o *outbox) leave(s *slot, n int64) {
 	s.open -= n
@@ -81,6 +95,8 @@ func (s *slot) failed(r *kgo.Record, err error) *failure {
 	case s.outbox.isMissing(r.Topic, err):
 		err = fmt.Errorf("%w, as far as the brokers say; create it, or correct the name: %w", ErrUnknownTopic, kerr.UnknownTopicOrPartition)
 		return &failure{err: err, partition: -1}
+	case errors.Is(err, context.Canceled) && s.outbox.open.Err() != nil: // see giveUp
+		err = kgo.ErrClientClosed
 	}
 	return &failure{err: err, answered: true, late: s.expired.Load(), partition: r.Partition}
 }

@@ -364,6 +364,34 @@ func TestAClosedProducerRefusesAtOnce(t *testing.T) {
 	})
 }
 
+// A connection that is being made for a record heeds that record's context, and the client's metadata wait behind it: closing may wait
+// for neither.
+func TestCloseWaitsForNoConnectionThatIsBeingMade(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		link := c.NewLink()
+		p := newProducer(t, configFor(t, c, link).Producer())
+		if err := p.Send(t.Context(), textRecord("orders", "before")); err != nil {
+			t.Fatal(err)
+		}
+		link.Freeze()
+		var got answers
+		p.Enqueue(t.Context(), textRecord("orders", "on its way"), got.done)
+		time.Sleep(time.Second)
+		link.Drop() // the client asks who leads its partition now, behind the record's new connection
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		began := time.Now()
+		err := p.Close(ctx)
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > 4*time.Second {
+			t.Errorf("closed after %v: %v", took, err)
+		}
+		if err := got.of("on its way"); !errors.Is(err, sluice.ErrClosed) {
+			t.Errorf("what was on its way: %v", err)
+		}
+	})
+}
+
 func TestAFailedRecordSaysWhichOne(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 3}, func(t *testing.T, c *bubble.Cluster) {
 		p := newProducer(t, configFor(t, c, nil).Producer())
