@@ -50,6 +50,12 @@ func (k *clerk) mend() {
 	k.fails = nil
 }
 
+func (k *clerk) called(value int) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.calls[value]
+}
+
 // order demands that nothing was handled before what it was behind.
 func (k *clerk) order(t *testing.T) {
 	t.Helper()
@@ -226,4 +232,33 @@ func TestARecordThatStaysWaitsForWhatIsUnderWay(t *testing.T) {
 		k.order(t)
 		m.leave(t)
 	})
+}
+
+// A walk is through with a record that is skipped, or dropped: it is finished at once, whatever becomes of the next one's call, which may
+// take long.
+func TestWhatAWalkIsThroughWithIsFinishedAtOnce(t *testing.T) {
+	for name, outcome := range map[string]error{"skipped": sluice.Skip("of no interest"), "dropped": sluice.Poison(io.EOF)} {
+		for _, batch := range []int{0, 10} {
+			t.Run(fmt.Sprintf("%s, batches of %d", name, batch), func(t *testing.T) {
+				bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+					c.Produce("orders", 0, 1, 4, 0)
+					k := &clerk{fails: map[int]error{1: io.EOF, 2: outcome}, slow: map[int]time.Duration{3: 2 * time.Minute}}
+					policy := sluice.Policy{
+						Commit: sluice.Every(100 * time.Millisecond), Retry: sluice.Retry{MaxAttempts: 2}, OnFailure: sluice.Drop{},
+					}
+					m := join(t, configFor(t, c, nil), k.add(policy, batch))
+					c.Until("the walk", func() bool { return k.called(2) > 0 })
+					time.Sleep(time.Minute)
+					if s := m.app.Snapshot().Partitions[0]; s.Frontier != 0 || s.Ahead != 1 || s.Running != 3 {
+						t.Errorf("while the third runs: frontier %d, %d finished ahead, %d in the walk; want 0, 1 and 3", s.Frontier, s.Ahead, s.Running)
+					}
+					c.Until("all of it", func() bool { return c.Committed("g", "orders", 0) == 4 })
+					if n := k.called(2); n != 1 {
+						t.Errorf("it was called for %d times", n)
+					}
+					m.leave(t)
+				})
+			})
+		}
+	}
 }

@@ -35,13 +35,13 @@ func (e *Engine) takeWalk(a *assignment, r *run, n int) {
 // runWalk tries the records of a lane, one after the other, until one succeeds: see outage.
 // It fills r with the next run; false when nothing is ready.
 func (e *Engine) runWalk(rt *Route, r *run) (more bool) {
-	outs := make([]Outcome, len(r.items))
-	for i := range outs {
-		outs[i].Kind = HandedBack
-	}
+	var outs []Outcome // of those that it came to, less what it let go of
 	alive := false
 	defer func() {
 		took := time.Since(r.started)
+		for range r.items[len(outs):] {
+			outs = append(outs, Outcome{Kind: HandedBack})
+		}
 		owned := make([]*kgo.Record, len(r.items))
 		for i, o := range outs {
 			if owned[i] = r.items[i].record; o.Kind == Failed || o.Kind == Outage || o.Kind == Poison {
@@ -53,31 +53,53 @@ func (e *Engine) runWalk(rt *Route, r *run) (more bool) {
 		e.walkDone(r, took, outs, owned)
 		more = alive && e.next(rt, r)
 	}()
-	e.walk(rt, r, outs)
+	e.walk(rt, r, &outs)
 	alive = true
 	return more
 }
 
 // walk calls the handler for the records of a walk.
-func (e *Engine) walk(rt *Route, r *run, outs []Outcome) {
-	for i, it := range r.items {
-		if r.a.stop.Load() {
-			return
-		}
+func (e *Engine) walk(rt *Route, r *run, outs *[]Outcome) {
+	for i := 0; i < len(r.items) && !r.a.stop.Load(); i = len(*outs) {
+		it := r.items[i]
 		r.walked.Store(int32(i))
 		if i < r.known || it.condemned() {
-			outs[i] = Outcome{Kind: condemned, Err: it.trouble.err}
+			*outs = append(*outs, Outcome{Kind: condemned, Err: it.trouble.err})
 			if !it.condemned() && (it.trouble.slow || !it.exhausted(r.a, 0, r.overdue)) || it.staysExhausted(r.a, 0) {
 				return
 			}
 			continue
 		}
-		outs[i] = Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}
-		outs[i] = e.handleAlone(rt, r, it)
-		if !r.mayPass(it, outs[i]) {
+		*outs = append(*outs, Outcome{Kind: Poison, Err: errGoexit, Class: "panic"})
+		out := e.handleAlone(rt, r, it)
+		(*outs)[i] = out
+		if !r.mayPass(it, out) {
 			return
 		}
+		if out.Kind != Failed && i < len(r.items)-1 && e.letGo(r, i, out) {
+			*outs = (*outs)[:i]
+		}
 	}
+}
+
+// letGo takes a record out of a walk that is through with it, whatever becomes of the others: the next one's call may take long. False
+// when nothing of the walk counts any more.
+func (e *Engine) letGo(r *run, i int, out Outcome) bool {
+	it, l := r.items[i], r.lanes[0]
+	if out.Kind == Poison {
+		it.record = e.own(it.record)
+	}
+	e.mu.Lock()
+	defer e.unlock()
+	if !r.a.works() {
+		return false
+	}
+	e.judge(r, l, &it, out, false)
+	r.items = slices.Delete(r.items, i, i+1)
+	r.counts[0]--
+	r.look = look{} // the next one is at the same place
+	e.account(r.a, time.Since(r.started))
+	return true
 }
 
 // mayPass tells whether a walk goes on behind a record that did not succeed: it is finished, or it will be if another one succeeds.
