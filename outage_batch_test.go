@@ -47,3 +47,41 @@ func TestInvariant11WhatFailedWithItsBatchIsNotGivenUpInAnOutage(t *testing.T) {
 		}
 	})
 }
+
+// What is said of a batch that was rolled back is said of the records that it names: the others tell nothing, as they are never left in.
+// Where all there is stands in one lane, an outage ends only when they are tried without the bad one.
+func TestAnOutageEndsBesideARecordThatRollsItsBatchBack(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+		var away atomic.Bool
+		away.Store(true)
+		c.Produce("orders", 0, 0, 10, 0)
+		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+			return sluice.AddBatch(app, sluice.BatchRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text, MaxSize: 5,
+				Policy: sluice.Policy{Retry: sluice.Retry{MaxAttempts: 4, Breaker: 5}, OnFailure: sluice.DeadLetter{Topic: "dlq"}},
+				Handle: func(_ context.Context, b sluice.Batch[string]) error {
+					if away.Load() {
+						return sluice.Outage(errors.New("the database is away"))
+					}
+					failed := make(map[int]error)
+					for i, m := range b.Messages {
+						if m.Value == "2" || m.Value == "3" {
+							failed[i] = errors.New("a bad record")
+						}
+					}
+					if len(failed) == 0 {
+						return nil
+					}
+					return &sluice.BatchError{Failed: failed, RolledBack: true}
+				},
+			})
+		})
+		c.Until("the outage", func() bool { return m.app.Stats().Outages > 0 })
+		away.Store(false)
+		c.Until("all of it", func() bool { return c.Committed("g", "orders", 0) == 10 })
+		m.leave(t)
+		if n := len(c.Read("dlq")); n != 2 {
+			t.Errorf("%d dead letters, want those of 2 and 3", n)
+		}
+	})
+}

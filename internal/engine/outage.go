@@ -118,6 +118,7 @@ func (o *outage) failedIn(r *run, it *item, together bool) {
 	}
 	if r.probe {
 		o.err, o.failures = t.err, true
+		t.alone = !together && rt.HandleBatch != nil // a batch that it rolls back tells nothing of the others
 	}
 	if !o.told && !together && it.exhausted(r.a, 0, rt.overdue(t.last)) {
 		t.alone = rt.HandleBatch != nil
