@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/internal/bubble"
@@ -73,6 +76,43 @@ func TestACommitBelowTheLogStartIsTold(t *testing.T) {
 	}
 }
 
+// The client asks for what the log does not have again and again, and waits for nothing. While we look up where the log begins, which
+// may take a while, it must not.
+func TestAPositionOutsideOfTheLogIsNotFetchedAgainAtOnce(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 5, 0)
+		var l ledger
+		m := join(t, configFor(t, c, nil), ledgerRoute(&l, sluice.Policy{}))
+		c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 5 })
+		m.leave(t)
+		c.Produce("orders", 0, 5, 95, 0)
+		deleteBefore(t, c, 80)
+
+		link := c.NewLink()
+		var fetches atomic.Int64
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "orders", Observe: true, Count: -1, When: func(kmsg.Request) bool {
+			if fetches.Add(1) == 1000 {
+				go link.Cut() // else no virtual time would ever pass
+			}
+			return false
+		}})
+		refused := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: "orders", Err: kerr.UnknownServerError, Count: -1})
+		began := time.Now()
+		m = join(t, configFor(t, c, link), ledgerRoute(&l, sluice.Policy{}))
+		c.Until("a fetch", func() bool { return fetches.Load() > 0 })
+		time.Sleep(10 * time.Second)
+		if n := fetches.Load(); n > 30 {
+			t.Errorf("%d fetches within %v while nobody knew where the log begins", n, time.Since(began))
+		}
+		refused.Remove()
+		c.Until("the rest", func() bool { return c.Committed("g", "orders", 0) == 100 })
+		if l.count() != 25 {
+			t.Errorf("handled %d, want 25", l.count())
+		}
+		m.leave(t)
+	})
+}
+
 func TestATopicThatWasMadeAgainIsReadFromItsStart(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
 		c.Produce("orders", 0, 0, 100, 0)
@@ -128,8 +168,10 @@ func TestHaltStopsOnePartitionAndTheOthersGoOn(t *testing.T) {
 				Policy: sluice.Policy{Retry: sluice.Retry{MaxAttempts: 3}, OnFailure: sluice.Halt{}},
 			})
 		})
+		time.Sleep(5 * time.Second)
+		c.Produce("orders", 0, 100, 1, 0) // succeeds after it, which shows that it is the record's fault
 		c.Until("the halt", func() bool { return halted.Load() != nil })
-		c.Until("the other partition", func() bool { return c.Committed("g", "orders", 0) == 100 })
+		c.Until("the other partition", func() bool { return c.Committed("g", "orders", 0) == 101 })
 		c.Until("the frontier of the halted one", func() bool { return c.Committed("g", "orders", 1) == 42 })
 		time.Sleep(time.Minute)
 		if got := c.Committed("g", "orders", 1); got != 42 {

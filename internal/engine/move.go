@@ -267,6 +267,7 @@ func (e *Engine) skip(ctx context.Context, a *assignment, to int64) {
 	if ok {
 		a.tracker.Skip(to)
 		a.seeking = false
+		e.resume(a)
 		e.commitDue(a.route, 0)
 	}
 	e.unlock()

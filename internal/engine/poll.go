@@ -201,8 +201,12 @@ func (e *Engine) fetchFailed(p part, err error) {
 		}
 		e.lookAtTopicsSoon() // which also finds out when it is over
 	case errors.Is(err, kerr.OffsetOutOfRange):
-		if a != nil && a.takes() {
+		switch {
+		case a == nil:
+		case a.takes():
 			e.outOfRange(a)
+		case a.seeking: // still, and the client asks at once
+			e.rest(a)
 		}
 	case p.topic == "": // the group's: OnGroupManageError has it
 		e.log.Warn("the group is in trouble; the client joins again", "err", err)
