@@ -168,7 +168,7 @@ func (a *App) Abort() {
 
 // Commit commits what is finished, on all routes, and returns when the broker has acknowledged it. With the policy Manual it
 // is the only commit beside those of a revoke and a stop; with the others it comes on top. On classic groups it waits while
-// a rebalance is under way, for at most CommitTimeout.
+// a rebalance is under way, for at most CommitTimeout. A TransactRoute commits all that a transaction took, and by itself: an error.
 func (a *App) Commit(ctx context.Context) error {
 	e := a.running()
 	if e == nil {
@@ -263,6 +263,7 @@ func (a *App) engineConfig() engine.Config {
 		Consumer:        a.cfg.GroupProtocol == ConsumerProtocol,
 		DrainTimeout:    a.cfg.DrainTimeout,
 		Explain:         a.explain,
+		ExplainWrite:    a.explainWrite,
 		Fetch:           a.cfg.fetchSizes(),
 		Group:           a.cfg.Group,
 		HaltOnLoss:      a.cfg.OnDataLoss == HaltPartition,

@@ -25,9 +25,11 @@ const (
 
 // Check asks the brokers whether the app can work: they answer, they let us in, every topic exists, those of dead letters too, and
 // we may read the topics and the group, and write the dead letters; with ConsumerProtocol, every broker speaks it. Retry topics
-// (Policy.RetryTopics) need not exist, as Run creates them; those that do exist have as many partitions as their source. It changes
-// nothing, and returns all that is wrong, within 10 s. Its error wraps those that say why brokers do not let a client in
-// (ErrAuthentication and its like), or joins a *PermissionError for each right that is missing.
+// (Policy.RetryTopics) need not exist, as Run creates them; those that do exist have as many partitions as their source. For a
+// TransactRoute every broker is Kafka 2.5 or newer, the log of transactions can be written, Timeout is not above the brokers' limit,
+// as far as their settings may be read, and we may use the transactional id. It changes nothing, and returns all that is wrong, within
+// 10 s. Its error wraps those that say why brokers do not let a client in (ErrAuthentication and its like), or joins a *PermissionError
+// for each right that is missing.
 func (a *App) Check(ctx context.Context) error {
 	a.mu.Lock()
 	bad := a.bad
@@ -54,7 +56,8 @@ func (a *App) check(ctx context.Context, cl *kgo.Client) error {
 		group = a.checkConsumerProtocol
 	}
 	for try := 1; ; try++ {
-		err := errors.Join(a.checkTopics(ctx, cl), a.checkPatterns(ctx, cl), a.checkRetryTopics(ctx, cl), group(ctx, cl))
+		err := errors.Join(a.checkTopics(ctx, cl), a.checkPatterns(ctx, cl), a.checkRetryTopics(ctx, cl), group(ctx, cl),
+			a.checkTransactions(ctx, cl))
 		if err == nil {
 			return nil
 		}

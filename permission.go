@@ -77,6 +77,9 @@ func missingPermission(err error, operation, name string) *PermissionError {
 	return nil
 }
 
+// explainWrite says what brokers said of a topic that the app writes.
+func (a *App) explainWrite(err error, topic string) error { return Explain(err, toWrite, topic) }
+
 // explain says what brokers said of a topic that the app reads, or, with no topic, of its group.
 func (a *App) explain(err error, topic string) error {
 	if topic == "" || errors.Is(err, kerr.GroupAuthorizationFailed) {

@@ -44,8 +44,7 @@ type TransactRoute[V any] struct {
 	// Timeout is when brokers abort a transaction (transaction.timeout.ms). Half of it is for its handlers and their retries; with more
 	// to do it is aborted, and the next ones take less. After a crash it may hold up readers for as long, and for as long as brokers take
 	// to notice (transaction.abort.timed.out.transaction.cleanup.interval.ms, 10 s), unless Config.InstanceID is set: then the member
-	// that comes back aborts what it left behind with its first transaction. Zero: 10 s. At least 1 s; at most the brokers'
-	// transaction.max.timeout.ms.
+	// that comes back aborts what it left behind at once. Zero: 10 s. At least 1 s; at most the brokers' transaction.max.timeout.ms.
 	Timeout time.Duration
 
 	// Policy says how records are ordered and retried. A DeadLetter is written in the transaction. Commit, RetryTopics and Stuck have no
@@ -209,7 +208,10 @@ func (a *App) runEngine(ctx context.Context, e *engine.Engine) error {
 			return fmt.Errorf("another member has the InstanceID (group.instance.id) %s, or this one was frozen for too long: %w",
 				a.cfg.InstanceID, err)
 		}
-		a.cfg.Logger.Warn("the client is made anew", "err", err)
+		if errors.Is(err, kerr.InvalidTransactionTimeout) {
+			return refuseTimeout(a.transact().Timeout, 0)
+		}
+		a.cfg.Logger.Warn("the client is made anew", "err", cmp.Or(a.explainTransaction(err), err))
 		if !e.Settle(ctx) {
 			return nil // stopped: nothing is under way but handlers that ignore their context
 		}

@@ -234,6 +234,7 @@ func TestInvariant12FaultsOfTheEnd(t *testing.T) {
 	for name, fault := range map[string]kfake.Fault{
 		"offsets refused, to be tried again": {Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.CoordinatorLoadInProgress, Count: 2},
 		"a rebalance":                        {Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.IllegalGeneration, Count: 1},
+		"a rebalance of KIP-848":             {Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.StaleMemberEpoch, Count: 1},
 		"abortable":                          {Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.TransactionAbortable, Count: 1},
 		"unknown":                            {Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.UnknownServerError, Count: 1},
 		"fenced":                             {Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.ProducerFenced, Count: 1},
@@ -248,6 +249,9 @@ func TestInvariant12FaultsOfTheEnd(t *testing.T) {
 				c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
 				m.leave(t)
 				once(t, c, n)
+				if failed := m.app.Stats().CommitsFailed; fault.Keys[0] == kmsg.TxnOffsetCommit && failed > 0 {
+					t.Errorf("invariant 12: %d transactions were aborted, and their offsets could have been sent again", failed)
+				}
 			})
 		})
 	}

@@ -95,7 +95,7 @@ func (e *Engine) freed(a *assignment) {
 
 // resume has a paused partition fetched again, unless it still holds too much.
 func (e *Engine) resume(a *assignment) {
-	if _, rests := e.resting[a.part]; rests {
+	if _, rests := e.resting[a.part]; rests || e.owesStart(a) {
 		return
 	}
 	if a.paused && a.state == open && a.heldBytes <= e.share()/4 {

@@ -383,8 +383,13 @@ func (e *Engine) acknowledged(a *assignment, s snapshot) {
 	}
 }
 
+var errCommitsItself = errors.New("commit: the route works in transactions, and each commits all that it took; there is nothing to ask for")
+
 // Commit commits what is finished, and waits for the answer.
 func (e *Engine) Commit(ctx context.Context) error {
+	if e.transacts() {
+		return errCommitsItself
+	}
 	e.mu.Lock()
 	as := e.assignments(func(a *assignment) bool {
 		e.publishRuns(a)

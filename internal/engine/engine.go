@@ -23,6 +23,7 @@ type Config struct {
 	Consumer        bool // the options ask for the protocol of KIP-848
 	DrainTimeout    time.Duration
 	Explain         func(err error, topic string) error // what brokers said, in words; "" for the group. Nil: as it is
+	ExplainWrite    func(err error, topic string) error // likewise, of a topic that is written
 	Fetch           FetchSizes
 	Group           string
 	HaltOnLoss      bool
@@ -81,6 +82,8 @@ type Engine struct {
 	base         context.Context
 	clientCtx    context.Context // kgo's own: cancelled by Abort and at the stop's deadline
 	cancelClient context.CancelFunc
+	running      context.Context // ends when a stop begins, too
+	endRunning   context.CancelFunc
 	still        bool // Deliver: what is parked waits until it is woken
 	aborted      chan struct{}
 	abortOnce    sync.Once
@@ -141,11 +144,14 @@ type Engine struct {
 	resting    map[part]time.Time // partitions that are kept out of transactions, at least until then
 	remembered map[part]map[int64]*trouble
 	drainOver  bool
+	beginFails failing
 	lastAbort  error // of a transaction, while the engine stopped
 	transacted chan struct{}
 	renewed    chan struct{}
 	renewOnce  sync.Once
 	renewal    error // set before renewed is closed
+
+	coordinator int32 // of the group, as far as we know; -1 unknown. Guarded by committing
 }
 
 type part struct {
@@ -176,12 +182,15 @@ func New(cfg Config) (*Engine, error) {
 		transacted: make(chan struct{}),
 		renewed:    make(chan struct{}),
 
+		coordinator: -1,
+
 		topicTrouble: make(map[string]topicTrouble),
 		topicsNow:    make(chan struct{}, 1),
 	}
 	e.cond.L = &e.mu
 	e.base = context.Background() //nolint:forbidigo // handlers and commits outlive the context that ends Run: that is the drain
 	e.clientCtx, e.cancelClient = context.WithCancel(e.base)
+	e.running, e.endRunning = context.WithCancel(e.clientCtx)
 	e.labels = e.base
 	for _, r := range cfg.Routes {
 		for _, t := range r.Topics {
@@ -301,6 +310,14 @@ func (h hooks) OnGroupManageError(err error) {
 // explain puts what brokers said of a topic, or of the group, into words.
 func (e *Engine) explain(err error, topic string) error {
 	if f := e.cfg.Explain; f != nil {
+		return f(err, topic)
+	}
+	return err
+}
+
+// explainWrite is explain for a topic that is written.
+func (e *Engine) explainWrite(err error, topic string) error {
+	if f := e.cfg.ExplainWrite; f != nil {
 		return f(err, topic)
 	}
 	return err

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,13 +18,18 @@ const (
 	epochAtEachEnd     = 2
 )
 
+// versionsTimeout is how long brokers may take to say what they speak.
+const versionsTimeout = 5 * time.Second
+
 // explicitOffsets is the last version of TxnOffsetCommit for a group that the transaction was told of before.
 const explicitOffsets = 4
 
 // lookAtTransactions finds out which of the two kinds of transactions the brokers have, and keeps the client to it.
 func (e *Engine) lookAtTransactions(ctx context.Context, admin *kadm.Client) error {
 	return e.retry(ctx, "see which transactions brokers know", func() error {
-		all, err := admin.ApiVersions(ctx)
+		bounded, cancel := context.WithTimeout(ctx, versionsTimeout) // one that is frozen does not answer, and others do
+		defer cancel()
+		all, err := admin.ApiVersions(bounded)
 		if err != nil {
 			return err
 		}

@@ -73,7 +73,10 @@ func (e *Engine) Health() Health {
 	if len(e.assignments((*assignment).dirty)) == 0 { // what could not be committed is gone, and nothing will be committed that shows it
 		e.commitFails = failing{}
 	}
-	if p := e.commitFails.text(now); p != "" {
+	if p := e.commitFails.text(now, "commits fail"); p != "" {
+		h.Problems = append(h.Problems, p+"; a crash would run again what was finished since")
+	}
+	if p := e.beginFails.text(now, "no transaction can begin"); p != "" {
 		h.Problems = append(h.Problems, p)
 	}
 	slices.Sort(h.Problems)
@@ -102,9 +105,9 @@ func (f *failing) note(err error) {
 // commitPatience is how long commits may fail before health tells: a rebalance makes some fail.
 const commitPatience = 30 * time.Second
 
-func (f *failing) text(now time.Time) string {
+func (f *failing) text(now time.Time, what string) string {
 	if took := now.Sub(f.since); !f.since.IsZero() && took >= commitPatience {
-		return fmt.Sprintf("commits fail for %v: %v; a crash would run again what was finished since", took.Round(time.Second), f.err)
+		return fmt.Sprintf("%s for %v: %v", what, took.Round(time.Second), f.err)
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -70,5 +71,33 @@ func TestInvariant12ALogThatIsCutOffInATransactionHalts(t *testing.T) {
 	back := e.rewind()
 	if b := e.parts[a.part]; spoiled == nil || len(back) > 0 || b != a || b.state != halted {
 		t.Errorf("invariant 12: spoiled by %v, back to %v, state %v", spoiled, back, b.state)
+	}
+}
+
+// Between the moment in which the client knows itself by another name and the one in which it tells us, a transaction may end. What it has
+// of partitions is the other member's, whom the group took for dead: somebody else may have them.
+func TestInvariant12AnotherMemberCommitsNothing(t *testing.T) {
+	route := &Route{Topics: []string{"t"}, Workers: 1, Handle: func(context.Context, *Work, *kgo.Record, int) Outcome { return Outcome{} }}
+	e, err := New(Config{
+		Group: "g", Routes: []*Route{route}, Logger: slog.New(slog.DiscardHandler), MaxBytes: 1 << 20, StallAfter: time.Minute,
+		Transact: &Transact{ID: "g", Interval: time.Second, Timeout: 10 * time.Second},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.cancelClient()
+	e.mu.Lock()
+	e.member = "one"
+	a := e.newAssignment(part{"t", 0}, route)
+	a.start(position{next: 100, epoch: -1, committed: 100})
+	a.tracker.Take(100, -1)
+	a.tracker.Finish(100)
+	e.txn = e.newTransaction()
+	e.unlock()
+	for member, want := range map[string]error{"one": nil, "two": errRenamed} {
+		s := settling{member: member}
+		if err := e.addFinished(&s, e.txn); !errors.Is(err, want) || len(s.topics) > 0 != (want == nil) {
+			t.Errorf("invariant 12: as member %s: %v, %v", member, s.topics, err)
+		}
 	}
 }

@@ -43,14 +43,21 @@ func (e *Engine) stopTransacting(ctx context.Context) error {
 		return ErrDrainTimeout
 	}
 	e.mu.Lock()
+	all := e.assignments(func(*assignment) bool { return true })
+	e.unlock()
+	var starts error
+	if e.outlivedBy() == nil {
+		starts = e.commitStarts(ctx, all)
+	}
+	e.mu.Lock()
 	defer e.unlock()
-	for _, a := range e.assignments(func(*assignment) bool { return true }) {
+	for _, a := range all {
 		e.close(a, ErrStopped)
 	}
 	if err := e.lastAbort; err != nil {
 		return fmt.Errorf("%w: the last transaction was aborted, and its records run again: %w", ErrDrainTimeout, err)
 	}
-	return nil
+	return starts
 }
 
 // Settle waits until nothing of an engine runs any more, when Run has returned: a handler may ignore its context.

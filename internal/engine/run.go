@@ -86,6 +86,7 @@ func (e *Engine) Abort() {
 func (e *Engine) stop(ctx context.Context) error {
 	e.mu.Lock()
 	e.stopping = true
+	e.endRunning()
 	e.kick()
 	e.cond.Broadcast()
 	e.unlock()

@@ -21,6 +21,8 @@ func (e *Engine) finishTransaction(t *transaction) (committed bool, err error) {
 			e.mu.Lock()
 			e.spoil(fmt.Errorf("flush: %w", err))
 			e.unlock()
+		} else {
+			t.open.Wait() // the client tells of those that failed before they were buffered a moment later
 		}
 	}
 	spoiled := e.fate(t)
@@ -50,9 +52,6 @@ func (e *Engine) finishTransaction(t *transaction) (committed bool, err error) {
 		}
 	}
 	e.freeze()
-	if t.fatal {
-		spoiled = fmt.Errorf("%w: no transaction can begin: %w", ErrRenew, spoiled)
-	}
 	err = e.client.AbortBufferedRecords(ctx)
 	if err == nil {
 		err = e.client.EndTransaction(ctx, kgo.TryAbort)
@@ -76,13 +75,23 @@ func (e *Engine) took(took time.Duration) {
 		if a.state != open || a.tracker == nil || a.tracker.Next() == a.settledAt() {
 			continue
 		}
-		a.committed, a.acked, a.unsure = a.tracker.Next(), true, false
+		a.settle(a.tracker.Next(), acked)
 		delete(e.remembered, a.part)
-		if acked[a.topic] == nil {
-			acked[a.topic] = make(map[int32]int64)
-		}
-		acked[a.topic][a.partition] = a.committed
 	}
+	e.tellCommitted(acked, took)
+}
+
+// settle takes in what an assignment's offset was committed as.
+func (a *assignment) settle(offset int64, acked map[string]map[int32]int64) {
+	a.committed, a.acked, a.unsure = offset, true, false
+	if acked[a.topic] == nil {
+		acked[a.topic] = make(map[int32]int64)
+	}
+	acked[a.topic][a.partition] = offset
+}
+
+// tellCommitted tells of a commit. Under mu.
+func (e *Engine) tellCommitted(acked map[string]map[int32]int64, took time.Duration) {
 	e.stats.Commits++
 	e.stats.CommitTime += took
 	e.commitFails.note(nil)
@@ -93,14 +102,14 @@ func (e *Engine) took(took time.Duration) {
 
 // tellAbort tells of an abort. Under mu.
 func (e *Engine) tellAbort(why error) {
-	err := fmt.Errorf("transaction aborted; its records run again: %w", why)
-	e.stats.CommitsFailed++
-	e.commitFails.note(err)
 	if e.stopping {
 		e.lastAbort = why
 	}
-	e.log.Warn("transaction aborted; its records run again", "err", why)
-	if f := e.cfg.Observer.CommitFailed; f != nil {
-		e.tell(func() { f(CommitFailedInfo{Err: err}) })
-	}
+	e.tellCommitFailed(fmt.Errorf("transaction aborted; its records run again: %w", why))
+}
+
+// tellCommitFailed tells of a commit that failed. Under mu.
+func (e *Engine) tellCommitFailed(err error) {
+	e.commitFails.note(err)
+	e.commitFailed(err, 0)
 }

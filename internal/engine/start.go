@@ -158,9 +158,11 @@ func (e *Engine) install(ctx context.Context, found map[part]position) (map[stri
 			} else {
 				e.commitSoon()
 			}
-			if e.transacts() { // it is for the loop to commit
-				e.kick()
-			}
+		}
+		if e.owesStart(a) { // it is for the loop to commit
+			a.paused = true
+			e.pauseChange = append(e.pauseChange, p)
+			e.kick()
 		}
 	}
 	return starts, nil

@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -47,7 +49,14 @@ func (e *Engine) onGivenUp(ctx context.Context, _ *kgo.Client, m map[string][]in
 	e.barrier()
 	defer e.unbarrier()
 	e.waitUntil(ctx, func() bool { return e.txn == nil })
-	for _, a := range e.named(m) {
+	as := e.named(m)
+	e.unlock()
+	if err := e.commitStarts(ctx, as); err != nil {
+		e.log.Warn("partitions were given up before it was committed where they begin; their next owner looks for another place",
+			"err", err)
+	}
+	e.mu.Lock()
+	for _, a := range as {
 		e.close(a, ErrRevoked)
 	}
 }
@@ -62,12 +71,12 @@ const (
 func (e *Engine) transactLoop() {
 	limit, failed := firstLimit, 0
 	for {
-		t, ok := e.gather(limit)
-		if !ok {
-			return
+		t, err := e.gather(limit)
+		if err != nil {
+			e.renew(err)
 		}
 		if t == nil {
-			continue
+			return
 		}
 		e.untilQuiet(t)
 		committed, err := e.finishTransaction(t)
@@ -89,21 +98,70 @@ func (e *Engine) transactLoop() {
 	}
 }
 
-// gather polls until there are records, and then for as long as the transaction takes them. No transaction: nothing came. Not ok: the
-// engine stops, and there is nothing to end.
-func (e *Engine) gather(limit int) (t *transaction, ok bool) {
-	e.commitStarts()
-	t, ok = e.pollInto(nil, limit, time.Time{})
-	if !ok || t == nil {
-		return nil, ok
+// gather polls until there are records, and then for as long as the transaction takes them. No transaction: the engine stops, and there
+// is nothing to end. An error: the client has to be made anew.
+func (e *Engine) gather(limit int) (*transaction, error) {
+	if err := e.beginTransaction(); err != nil {
+		return nil, err
+	}
+	var t *transaction
+	for t == nil {
+		again, err := e.beginStarts()
+		if err != nil {
+			return nil, err
+		}
+		var ok bool
+		if t, ok = e.pollInto(nil, limit, again); !ok {
+			return t, nil
+		}
 	}
 	until := t.began.Add(e.cfg.Transact.Interval)
 	for time.Now().Before(until) && t.polled < limit && e.mayGather(t) {
-		if _, ok = e.pollInto(t, limit-t.polled, until); !ok {
+		if _, ok := e.pollInto(t, limit-t.polled, until); !ok {
 			break // it stops, or is held: what was taken is finished first
 		}
 	}
-	return t, true
+	return t, nil
+}
+
+// beginTransaction has the client begin a transaction, before anything is polled for it: that may wait for brokers, which first end what a
+// process before this one, with the same transactional id, has left open. So it is done at once when we start, too: what was left
+// open holds partitions that we may be given. An error: the client has to be made anew; none when the engine stops meanwhile.
+func (e *Engine) beginTransaction() error {
+	var fatal error
+	_ = e.retry(e.running, "begin a transaction", func() error { // until it stops
+		err := e.loadProducer()
+		if e.running.Err() != nil {
+			return err
+		}
+		e.mu.Lock()
+		e.beginFails.note(err)
+		e.unlock()
+		if refused, ok := errors.AsType[*kerr.Error](err); ok && !refused.Retriable && refused != kerr.ConcurrentTransactions {
+			fatal = err // the client keeps to it
+			return nil
+		}
+		if err == nil {
+			fatal = e.client.BeginTransaction()
+		}
+		return err
+	})
+	if fatal != nil {
+		return fmt.Errorf("%w: no transaction can begin: %w", ErrRenew, fatal)
+	}
+	return nil
+}
+
+// loadProducer has the client ask for its id and epoch, unless it has good ones. The client itself would ask for ever.
+func (e *Engine) loadProducer() error {
+	ctx, cancel := context.WithTimeout(e.running, e.cfg.Transact.Timeout)
+	defer cancel()
+	_, _, err := e.client.ProducerID(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("brokers did not let the transactional id %s in within %v: an earlier transaction of it may not have ended, or "+
+			"their log of transactions (__transaction_state) cannot be written: %w", e.cfg.Transact.ID, e.cfg.Transact.Timeout, err)
+	}
+	return err
 }
 
 func (e *Engine) mayGather(t *transaction) bool {
@@ -135,18 +193,14 @@ func (e *Engine) pollInto(t *transaction, most int, until time.Time) (*transacti
 		f()
 	}
 	n := fetches.NumRecords()
-	var begun error
 	if n > 0 && t == nil {
 		t = e.newTransaction()
-		begun = e.client.BeginTransaction()
 	}
 	e.mu.Lock()
 	defer e.unlock()
 	if t != nil {
 		e.txn = t
 		t.polled += n
-		t.fatal = t.fatal || begun != nil
-		e.spoil(begun)
 	}
 	e.handOver(fetches)
 	e.sweep()
@@ -156,25 +210,10 @@ func (e *Engine) pollInto(t *transaction, most int, until time.Time) (*transacti
 	return t, true
 }
 
-// commitStarts commits where partitions begin that have no commit, unless that is at their first record: the next look would find
-// another place. Nothing is carried over between transactions, so a frontier is where its partition begins.
-func (e *Engine) commitStarts() {
-	if s := e.cfg.Start; !s.Latest && s.Time.IsZero() {
-		return
-	}
-	e.mu.Lock()
-	as := e.assignments((*assignment).owesStart)
-	e.unlock()
-	if len(as) > 0 {
-		_ = e.commit(e.clientCtx, as, demanded) // told, and tried again before the next poll
-	}
-}
-
 // backOff waits, unless the engine stops.
 func (e *Engine) backOff(d time.Duration) {
-	ctx, cancel := context.WithTimeout(e.clientCtx, d)
-	defer cancel()
-	e.mu.Lock()
-	defer e.unlock()
-	e.waitUntil(ctx, func() bool { return e.stopping })
+	select {
+	case <-e.running.Done():
+	case <-time.After(d):
+	}
 }

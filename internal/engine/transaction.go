@@ -19,13 +19,13 @@ type transaction struct {
 	deadline time.Time
 
 	spoiled error // why it cannot be committed; nil: nothing speaks against it. Guarded by Engine.mu
-	fatal   bool  // it could not even begin
 	polled  int   // records
 
-	gate  sync.RWMutex // held while writing: whoever closes the transaction waits for it
-	ended bool         // nothing is written any more
-	wrote atomic.Bool  // something was, or was tried
-	added bool         // brokers know that it is about the group's offsets, too
+	gate  sync.RWMutex   // held while writing: whoever closes the transaction waits for it
+	ended bool           // nothing is written any more
+	wrote atomic.Bool    // something was, or was tried
+	open  sync.WaitGroup // writes of which nobody knows yet how they ended
+	added bool           // brokers know that it is about the group's offsets, too
 }
 
 func (e *Engine) newTransaction() *transaction {
@@ -124,9 +124,11 @@ func (e *Engine) write(t *transaction, records []*kgo.Record, done func(error)) 
 	}
 	for _, r := range records {
 		t.wrote.Store(true)
+		t.open.Add(1)
 		e.client.Produce(t.ctx, r, func(r *kgo.Record, err error) {
+			defer t.open.Done()
 			if err != nil {
-				err = fmt.Errorf("write to %s: %w", r.Topic, e.explain(err, r.Topic))
+				err = fmt.Errorf("write to %s: %w", r.Topic, e.explainWrite(err, r.Topic))
 				e.mu.Lock()
 				if e.txn == t {
 					e.spoil(err)

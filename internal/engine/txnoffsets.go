@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -79,76 +80,66 @@ func isOneOf(err error, targets ...error) bool {
 // tryOffsets sends them once.
 func (e *Engine) tryOffsets(ctx context.Context, t *transaction) error {
 	// First who we are, then what we have: who was told of a loss is another, or has nothing any more.
-	var s settling
-	s.member, s.generation = e.client.GroupMetadata()
-	if id := e.cfg.Transact.InstanceID; id != "" {
-		s.instance = &id
-	}
-	var err error
-	if s.topics, err = e.finishedBy(t, s.member); err != nil || len(s.topics) == 0 {
+	s := e.membership()
+	if err := e.addFinished(s, t); err != nil || len(s.topics) == 0 {
 		return err
 	}
 	if !t.wrote.Load() {
-		return e.commitAlone(ctx, s)
+		return e.commitAlone(ctx, s, nil)
 	}
 	return e.commitInside(ctx, t, s)
 }
 
-// finishedBy is what a member has finished since the last commit, if no partition of the transaction was lost meanwhile: what was
+// membership is who we are in the group, as of now.
+func (e *Engine) membership() *settling {
+	s := new(settling)
+	s.member, s.generation = e.client.GroupMetadata()
+	if id := e.cfg.Transact.InstanceID; id != "" {
+		s.instance = &id
+	}
+	return s
+}
+
+// add takes an offset in.
+func (s *settling) add(a *assignment, offset int64, epoch int32) {
+	i := slices.IndexFunc(s.topics, func(t kmsg.OffsetCommitRequestTopic) bool { return t.Topic == a.topic })
+	if i < 0 {
+		i = len(s.topics)
+		topic := kmsg.NewOffsetCommitRequestTopic()
+		topic.Topic, topic.TopicID = a.topic, a.work.TopicID
+		s.topics = append(s.topics, topic)
+	}
+	p := kmsg.NewOffsetCommitRequestTopicPartition()
+	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = a.partition, offset, epoch, new(string)
+	s.topics[i].Partitions = append(s.topics[i].Partitions, p)
+}
+
+// addFinished adds what a member has finished since the last commit, if no partition of the transaction was lost meanwhile: what was
 // written for that one's records is in the transaction, too.
-func (e *Engine) finishedBy(t *transaction, member string) ([]kmsg.OffsetCommitRequestTopic, error) {
+func (e *Engine) addFinished(s *settling, t *transaction) error {
 	e.mu.Lock()
 	defer e.unlock()
 	if t.spoiled != nil {
-		return nil, t.spoiled
+		return t.spoiled
 	}
-	at := make(map[string]int)
-	var topics []kmsg.OffsetCommitRequestTopic
 	for _, a := range e.parts {
 		if a.state != open || a.tracker == nil || a.tracker.Next() == a.settledAt() {
 			continue
 		}
-		if a.member != member {
-			return nil, errRenamed
+		if a.member != s.member {
+			return errRenamed
 		}
 		f, epoch := a.frontier()
 		if f != a.tracker.Next() {
-			return nil, fmt.Errorf("%v: %w: %d of %d", a.part, errUnfinished, f, a.tracker.Next())
+			return fmt.Errorf("%v: %w: %d of %d", a.part, errUnfinished, f, a.tracker.Next())
 		}
-		i, ok := at[a.topic]
-		if !ok {
-			i = len(topics)
-			at[a.topic] = i
-			topic := kmsg.NewOffsetCommitRequestTopic()
-			topic.Topic, topic.TopicID = a.topic, a.work.TopicID
-			topics = append(topics, topic)
-		}
-		p := kmsg.NewOffsetCommitRequestTopicPartition()
-		p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = a.partition, f, epoch, new(string)
-		topics[i].Partitions = append(topics[i].Partitions, p)
+		s.add(a, f, epoch)
 	}
-	return topics, nil
-}
-
-// commitAlone commits for the group: the transaction is empty.
-func (e *Engine) commitAlone(ctx context.Context, s settling) error {
-	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.Generation, req.MemberID, req.InstanceID, req.Topics = e.cfg.Group, s.generation, s.member, s.instance, s.topics
-	resp, err := req.RequestWith(ctx, e.client)
-	if err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	var said answers
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			said.note(s.name(t.Topic, t.TopicID), p.Partition, p.ErrorCode)
-		}
-	}
-	return said.err(s)
+	return nil
 }
 
 // commitInside commits in the transaction, which is told of the group first where brokers do not do that by themselves (KIP-890).
-func (e *Engine) commitInside(ctx context.Context, t *transaction, s settling) error {
+func (e *Engine) commitInside(ctx context.Context, t *transaction, s *settling) error {
 	id, epoch, err := e.client.ProducerID(ctx)
 	if err != nil {
 		return fmt.Errorf("producer id: %w", err)
@@ -192,7 +183,7 @@ func (e *Engine) commitInside(ctx context.Context, t *transaction, s settling) e
 }
 
 // name is that of a topic, which newer brokers answer with its id alone.
-func (s settling) name(topic string, id [16]byte) string {
+func (s *settling) name(topic string, id [16]byte) string {
 	for _, t := range s.topics {
 		if topic == "" && t.TopicID == id {
 			return t.Topic
@@ -221,7 +212,7 @@ func (n *answers) note(topic string, partition int32, code int16) {
 	}
 }
 
-func (n *answers) err(s settling) error {
+func (n *answers) err(s *settling) error {
 	asked := 0
 	for _, t := range s.topics {
 		asked += len(t.Partitions)

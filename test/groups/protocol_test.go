@@ -30,7 +30,11 @@ type kit struct {
 
 func newKit(t *testing.T) *kit {
 	t.Helper()
-	k := servers.Kafka(t)
+	return kitOn(t, servers.Kafka(t))
+}
+
+func kitOn(t *testing.T, k *servers.KafkaServer) *kit {
+	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(k.Seeds()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -279,5 +280,87 @@ func TestRightsThatAreTakenAway(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// A TransactRoute needs the right to write with its transactional id, which is random where its member is not static; and that to write
+// to the topics that its handler names is told when it writes.
+func TestMissingRightsOfATransactRoute(t *testing.T) {
+	k := servers.SecureKafka(t)
+	for _, instance := range []string{"", "one"} {
+		t.Run("instance "+instance, func(t *testing.T) {
+			n, user := newNames(t, k), k.ScramUser(t, "SCRAM-SHA-512")
+			p := user.Principal()
+			k.Allow(t, onTopic(p, n.topic, kadm.OpRead, kadm.OpWrite))
+			k.Allow(t, onGroup(p, n.group, kadm.OpRead))
+			cfg := login(k.SASLPlaintext, "SCRAM-SHA-512", user).config(t, n.group)
+			var log strings.Builder
+			var mu sync.Mutex
+			cfg.InstanceID = instance
+			cfg.Events.CommitFailed = func(i sluice.CommitFailedInfo) {
+				mu.Lock()
+				defer mu.Unlock()
+				log.WriteString(i.Err.Error())
+			}
+			app := func() *sluice.App {
+				app, err := sluice.New(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = sluice.AddTransact(app, sluice.TransactRoute[string]{
+					Topics: []string{n.topic}, Decode: sluice.Text,
+					Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
+						return []*kgo.Record{{Topic: n.dead, Value: []byte(m.Value)}}, nil
+					},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return app
+			}
+			refused := app()
+			for what, do := range map[string]func(context.Context) error{"Check": refused.Check, "Run": refused.Run} {
+				err := do(t.Context())
+				if got, want := missing(err), []string{"WRITE on TRANSACTIONAL_ID " + n.group + "." + instance}; !slices.Equal(got, want) {
+					t.Errorf("%s: %v is missing, want %v:\n%v", what, got, want, err)
+				}
+				if prefixed := strings.Contains(err.Error(), "--resource-pattern-type prefixed"); prefixed != (instance == "") {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			k.Allow(t, kadm.NewACLs().Allow(p).AllowHosts().TransactionalIDs(n.group+".").
+				ResourcePatternType(kadm.ACLPatternPrefixed).Operations(kadm.OpWrite))
+			allowed := app()
+			if err := allowed.Check(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- allowed.Run(ctx) }()
+			admin := k.Admin(t)
+			client, err := kgo.NewClient(append(cfg.ConnectOptions(), kgo.DefaultProduceTopic(n.topic))...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if err := client.ProduceSync(t.Context(), kgo.StringRecord("x")).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			until(t, "the missing right is told", func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return strings.Contains(log.String(), "WRITE on TOPIC "+n.dead)
+			})
+			k.Allow(t, onTopic(p, n.dead, kadm.OpWrite))
+			until(t, "it is committed", func() bool {
+				o, err := admin.FetchOffsets(t.Context(), n.group)
+				at, ok := o.Lookup(n.topic, 0)
+				return err == nil && ok && at.At == 1
+			})
+			stop()
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
 	}
 }
