@@ -78,6 +78,10 @@ func TestInvariant6AMemberThatCannotBeginHoldsNobodyUp(t *testing.T) {
 			c.Until("health tells", func() bool {
 				return strings.Contains(strings.Join(first.app.Health().Problems, "; "), "no transaction can begin")
 			})
+			time.Sleep(3 * time.Minute)
+			if h := strings.Join(first.app.Health().Problems, "; "); strings.Contains(h, "stands still") {
+				t.Errorf("health sends an operator elsewhere: %s", h)
+			}
 			began = time.Now()
 			first.leave(t)
 			if took := time.Since(began); took > 2*time.Second {

@@ -66,7 +66,7 @@ func (e *Engine) excused(a *assignment, now time.Time) bool {
 		return true
 	case len(e.ghosts) > 0 && a.heldRecords > 0: // the handlers of an assignment before it are not through
 		return true
-	case a.route.outage != nil: // health tells of it
+	case a.route.outage != nil, !e.beginFails.since.IsZero(): // health tells of it
 		return true
 	case now.Sub(a.fetchFailed) < fetchMemory, a.problems[claimProblem] != "", e.topicTrouble[a.topic].text != "":
 		return true
