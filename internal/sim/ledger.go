@@ -222,6 +222,7 @@ func (r *record) leaves(t *tenure) bool {
 
 // repeated says why a record that was finished before may be called for again; "" when it may not.
 func (l *ledger) repeated(r *record, by *tenure) string {
+	by.process.waited()
 	if by.excuse != "" {
 		return by.excuse // it does not know that it is not the owner any more
 	}
