@@ -10,6 +10,10 @@
 //
 //	Sim: caught within 500 seeds
 //
+// A third line may save time: the test that is known to catch it runs before the others, which then need not run.
+//
+//	First: TestInvariant3NothingIsCommittedAfterALoss in ./internal/engine
+//
 // A mutant counts as caught only if its patch applies without fuzz, the test binary builds, and TestInvariant3… of one of
 // these packages fails with a message that says "invariant 3:". It gets up to three runs, since scheduling is not
 // deterministic; a run that takes too long catches nothing. The simulation stops at the first seed that breaks a rule.

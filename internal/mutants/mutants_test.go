@@ -39,7 +39,8 @@ type mutant struct {
 	name      string
 	patch     string // its path
 	invariant int
-	packages  []string
+	packages  []string // whose tests must catch it, the one of first before the others
+	first     string   // the test that is run first, as it is known to catch it; "" for the quickest
 	seeds     int      // of the simulation that must catch it; 0 it need not
 	files     []string // that it changes, from the root
 }
@@ -51,6 +52,7 @@ var (
 	nameForm  = regexp.MustCompile(`^(\d+)-[a-z0-9-]+\.patch$`)
 	seedsForm = regexp.MustCompile(`(?m)^Sim: caught within (\d+) seeds$`)
 	whereForm = regexp.MustCompile(`(?m)^Must fail: invariant (\d+) in (.+)$`)
+	firstForm = regexp.MustCompile(`(?m)^First: (TestInvariant\d+\w+) in (\S+)$`)
 	fileForm  = regexp.MustCompile(`(?m)^\+\+\+ b/(\S+)`)
 )
 
@@ -176,6 +178,14 @@ func read(path string) (mutant, error) {
 		return mutant{}, err
 	}
 	m.packages = strings.Fields(where[2])
+	if first := firstForm.FindStringSubmatch(header); first != nil {
+		i := slices.Index(m.packages, first[2])
+		if i < 0 {
+			return mutant{}, fmt.Errorf("%s is in %s, where nothing must fail", first[1], first[2])
+		}
+		m.first = first[1]
+		m.packages = slices.Insert(slices.Delete(m.packages, i, i+1), 0, first[2])
+	}
 	if seeds := seedsForm.FindStringSubmatch(header); seeds != nil {
 		if m.seeds, err = strconv.Atoi(seeds[1]); err != nil {
 			return mutant{}, err
@@ -199,21 +209,21 @@ func packages(mutants []mutant) []string {
 	return slices.Compact(all)
 }
 
-// try runs the tests over a mutant, the quick ones first, and returns the one that caught it.
+// try runs the tests over a mutant, the one that is known to catch it first, then the quick ones, and returns the one that caught it.
+// A package is built when its turn comes: most mutants need one.
 func (m mutant) try(t *testing.T, root, overlay string, took map[string]time.Duration) string {
 	t.Helper()
-	var binaries []binary
-	for _, pkg := range m.packages {
-		binaries = append(binaries, build(t, root, pkg, overlay))
-	}
 	said := fmt.Sprintf("invariant %d:", m.invariant)
 	message := regexp.MustCompile(`(?m)^ +\w+_test\.go:\d+: .*\b` + said)
+	binaries := make([]binary, len(m.packages))
 	seen := make(map[string]string) // what else failed, by test
 	for n := range runs {
-		for _, b := range binaries {
-			tests := b.tests(t, fmt.Sprintf(`^TestInvariant%d[^0-9]`, m.invariant))
-			slices.SortStableFunc(tests, func(a, b string) int { return cmp.Compare(took[a], took[b]) })
-			for _, test := range tests {
+		for i, b := range binaries {
+			if b.path == "" {
+				b = build(t, root, m.packages[i], overlay)
+				binaries[i] = b
+			}
+			for _, test := range m.order(t, b, i == 0, took) {
 				out, err := b.run(t, test)
 				switch {
 				case err == nil:
@@ -230,6 +240,21 @@ func (m mutant) try(t *testing.T, root, overlay string, took map[string]time.Dur
 	}
 	t.Errorf("SURVIVED: no test failed and said %q\n%s", said, strings.Join(slices.Sorted(maps.Values(seen)), "\n"))
 	return ""
+}
+
+// order lists the tests of the mutant's invariant in the order in which they run.
+func (m mutant) order(t *testing.T, b binary, inFirst bool, took map[string]time.Duration) []string {
+	t.Helper()
+	tests := b.tests(t, fmt.Sprintf(`^TestInvariant%d[^0-9]`, m.invariant))
+	slices.SortStableFunc(tests, func(a, b string) int { return cmp.Compare(took[a], took[b]) })
+	if m.first == "" || !inFirst {
+		return tests
+	}
+	i := slices.Index(tests, m.first)
+	if i < 0 {
+		t.Fatalf("the patch says that %s runs first, and %s has no such test", m.first, m.packages[0])
+	}
+	return slices.Insert(slices.Delete(tests, i, i+1), 0, m.first)
 }
 
 // overlay copies the files that the patch changes, patches the copies, and returns a file for -overlay. Its paths are
