@@ -72,15 +72,18 @@ func (e *Engine) owesStart(a *assignment) bool {
 	return e.transacts() && (s.Latest || !s.Time.IsZero()) && a.owesStart()
 }
 
+func (e *Engine) owingStarts() []*assignment {
+	e.mu.Lock()
+	defer e.unlock()
+	return e.assignments(e.owesStart)
+}
+
 // startsAgain is when starts are committed again that could not be.
 const startsAgain = 200 * time.Millisecond
 
 // beginStarts commits what is owed of our partitions. It returns when to try it again; zero: nothing is owed.
 func (e *Engine) beginStarts() (again time.Time, err error) {
-	e.mu.Lock()
-	as := e.assignments(e.owesStart)
-	e.unlock()
-	if err = e.commitStarts(e.clientCtx, as); err == nil {
+	if err = e.commitStarts(e.clientCtx, e.owingStarts()); err == nil {
 		return time.Time{}, nil
 	}
 	if errors.Is(err, errNoAnswer) {

@@ -183,6 +183,9 @@ func (e *Engine) pollInto(t *transaction, most int, until time.Time) (*transacti
 		e.client.PauseFetchPartitions(byTopic(pauses))
 	}
 	e.followBudget()
+	if t == nil && until.IsZero() && len(e.owingStarts()) > 0 { // since we looked, when there was no poll yet to be ended for it
+		until = time.Now()
+	}
 	if !until.IsZero() {
 		bounded, cancel := context.WithDeadline(ctx, until)
 		defer cancel()
