@@ -30,7 +30,7 @@ type report struct {
 
 const (
 	caughtUpWithin = 30 * time.Second
-	longRun        = time.Minute // in which every control job must come out dirty; in a shorter one luck may spare some, not all
+	longRun        = 5 * time.Minute // in which every control job must come out dirty; in a shorter one luck may spare some, not all
 )
 
 // finish says the verdict and writes the report into a folder.
