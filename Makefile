@@ -27,13 +27,13 @@ help: ## list the targets
 check: fmt-check vet tidy-check generated lint vuln ## everything that is checked without running a test
 
 .PHONY: test
-test: servers ## all tests but `make chaos`, with the race detector; installs the servers they need (scripts/servers.sh)
+test: servers ## all tests, with the race detector; installs the servers they need (scripts/servers.sh)
 	CI=true go test -race -tags $(TAGS) -timeout 15m $(ARGS) ./...
 	go test -tags $(TAGS) -count=1 -timeout 15m ./internal/sim -seeds 2000
 	go test -race -tags $(TAGS) -count=1 -timeout 15m ./internal/sim -first 2000 -seeds 300
 	cd test && CI=true go test -race -tags $(TAGS) -count=1 -timeout 20m $(ARGS) $$(go list ./... | grep -v '/memory$$\|/chaos$$') # a test builds the program: no cache sees it
 	cd test && CI=true go test -tags $(TAGS) -count=1 -timeout 20m $(ARGS) ./memory # 6 GB are produced, and RSS is measured: not under -race
-	cd test && CI=true go test -race -tags $(TAGS) -count=1 -timeout 10m $(ARGS) -skip '^TestChaos$$' ./chaos # its checker; `make chaos` is the rest
+	cd test && CI=true go test -race -tags $(TAGS) -count=1 -timeout 10m $(ARGS) ./chaos # a short run; beside other packages its 40 processes have too little of the machine
 
 .PHONY: sim
 sim: ## simulate whole clusters in virtual time: make sim SEEDS=20000 FIRST=0
