@@ -189,11 +189,6 @@ func (a *App) start() (*engine.Engine, error) {
 	case len(a.routes) == 0:
 		return nil, fmt.Errorf("%w: the app has no route; see Add", ErrConfig)
 	}
-	if a.transact() != nil {
-		if _, err := a.cfg.transactOptions(); err != nil {
-			return nil, err
-		}
-	}
 	if err := a.openWriters(); err != nil {
 		return nil, err
 	}
@@ -279,7 +274,7 @@ func (a *App) engineConfig() engine.Config {
 	}
 	if t := a.transact(); t != nil {
 		c.Transact, c.CommitMetadata, c.HaltOnLoss = t, 0, true
-		writes, _ := a.cfg.transactOptions() // checked by start
+		writes, _ := a.cfg.transactOptions() // checked by AddTransact
 		c.Options = append(writes, c.Options...)
 	}
 	for _, r := range a.routes {

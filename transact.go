@@ -65,13 +65,14 @@ func AddTransact[V any](app *App, r TransactRoute[V]) error {
 	pattern := checkRoute(&bad, r.Topics, r.Pattern, r.Decode == nil, r.Handle == nil)
 	transact := checkTransaction(&bad, app.cfg, r.Interval, r.Timeout, r.Policy)
 	policy := r.Policy.withDefaults(&bad)
-	if err := bad.err(); err != nil {
+	writes, err := app.cfg.Producer().withDefaults()
+	if err = errors.Join(bad.err(), err); err != nil {
 		return app.refuse(fmt.Errorf("TransactRoute %s: %w", sources(r.Topics, r.Pattern), err))
 	}
 	transact.ID, transact.InstanceID = app.transactionalID(), app.cfg.InstanceID
 	policy.Commit = Commit{}
 	return app.add(addedRoute{
-		topics: r.Topics, pattern: pattern, policy: policy, handler: transactHandler(app, r), transact: transact,
+		topics: r.Topics, pattern: pattern, policy: policy, handler: transactHandler(app, r, writes.recordLimits()), transact: transact,
 	})
 }
 
@@ -131,8 +132,9 @@ func (a *App) transactionalID() string {
 	return a.cfg.Group + "." + rand.Text()
 }
 
-// transactHandler makes what the engine calls of a TransactRoute.
-func transactHandler[V any](app *App, r TransactRoute[V]) routeHandler {
+// transactHandler makes what the engine calls of a TransactRoute. A record that could never be written is poison here: in the client
+// it would abort its transaction, again and again.
+func transactHandler[V any](app *App, r TransactRoute[V], limits recordLimits) routeHandler {
 	return routeHandler{record: func(ctx context.Context, w *engine.Work, rec *kgo.Record, attempt int) engine.Outcome {
 		var written []*kgo.Record
 		handler := recordHandler(app, Route[V]{
@@ -147,6 +149,9 @@ func transactHandler[V any](app *App, r TransactRoute[V]) routeHandler {
 			for i, rec := range written {
 				if rec == nil || rec.Topic == "" {
 					return outcome(Poison(fmt.Errorf("the handler returned a record to write, number %d, without a topic", i)))
+				}
+				if err := limits.refuse(rec, costOf(rec)); err != nil {
+					return outcome(Poison(fmt.Errorf("the handler returned a record to write, number %d: %w", i, err)))
 				}
 			}
 			out.Records = written
