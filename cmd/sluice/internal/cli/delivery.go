@@ -9,9 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-
-	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/cmd/sluice/internal/kafka"
 )
 
 // delivery counts what became of the lines.
@@ -55,20 +53,10 @@ func (d *delivery) done(line int64, err error) {
 	if d.first == nil || line < d.firstLine {
 		d.firstLine, d.first = line, err
 	}
-	if !ownFault(err) {
+	if !kafka.OwnFault(err) {
 		d.gaveUp = true
 		d.giveUp()
 	}
-}
-
-// ownFault tells whether a record failed for what it is; others may still be delivered.
-func ownFault(err error) bool {
-	for _, own := range []error{sluice.ErrTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp} {
-		if errors.Is(err, own) {
-			return true
-		}
-	}
-	return false
 }
 
 // result is what -o json prints.

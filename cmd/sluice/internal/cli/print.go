@@ -106,7 +106,7 @@ func (d *printer) place(ctx context.Context) error {
 
 // print ends after count records, at what was the end of the topics at start, or with ctx.
 func (d *printer) print(ctx context.Context, out *bufio.Writer) error {
-	mapper := pipeline.NewMapper(d.spec)
+	preview := pipeline.Previewer(d.spec)
 	lines := json.NewEncoder(out)
 	lines.SetEscapeHTML(false)
 	for printed := 0; d.left() > 0; {
@@ -123,7 +123,7 @@ func (d *printer) print(ctx context.Context, out *bufio.Writer) error {
 			if r.Attrs.IsControl() || b.Start == b.End && r.Offset >= b.End {
 				continue
 			}
-			if err := lines.Encode(mapper.Preview(d.spec, r)); err != nil {
+			if err := lines.Encode(preview(r)); err != nil {
 				return fmt.Errorf("write to standard output: %w", err)
 			}
 			if printed++; printed == d.count {

@@ -37,8 +37,9 @@ func (r *runner) progress(ctx context.Context) {
 			rate := float64(stats.Finished-before) / now.Sub(last).Seconds()
 			before, last = stats.Finished, now
 			health, partitions := r.app.Health(), len(r.app.Snapshot().Partitions)
-			line := fmt.Sprintf("%s records  %s/s  %s rows  %s dead-lettered  %d partitions", render.Count(stats.Finished),
-				render.Count(int64(rate)), render.Count(r.pipeline.Rows()), render.Count(stats.DeadLettered), partitions)
+			counts := r.sink.Counts(stats)
+			line := fmt.Sprintf("%s records  %s/s  %s %s  %s dead-lettered  %d partitions", render.Count(stats.Finished),
+				render.Count(int64(rate)), render.Count(counts.Written), counts.Unit, render.Count(stats.DeadLettered), partitions)
 			if len(health.Problems) > 0 {
 				line += "  " + strings.Join(health.Problems, "; ")
 			}
@@ -50,7 +51,7 @@ func (r *runner) progress(ctx context.Context) {
 			if len(health.Problems) > 0 {
 				level = slog.LevelWarn
 			}
-			r.logger.Log(ctx, level, "progress", "records", stats.Finished, "per_second", int64(rate), "rows", r.pipeline.Rows(),
+			r.logger.Log(ctx, level, "progress", "records", stats.Finished, "per_second", int64(rate), counts.Unit, counts.Written,
 				"dead_lettered", stats.DeadLettered, "partitions", partitions, "problems", strings.Join(health.Problems, "; "))
 		}
 	}

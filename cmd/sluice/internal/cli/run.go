@@ -50,13 +50,13 @@ func newRun(p *Process) *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
 		Use:   "run FILE",
-		Short: "Run a pipeline: topics to a SQL table, exactly once",
+		Short: "Run a pipeline: topics to a SQL table, or to another topic, exactly once",
 		Long: `Runs the pipeline in a file until it is stopped: the first Ctrl-C (or SIGTERM) lets what runs end, commits and leaves the
 group; the second one does not wait. Start it any number of times for more throughput, in as many processes as there are
 partitions. At the end it prints one line of JSON on standard output.
 
-With --print it is a dry run: for each of the first records it prints, as a line of JSON, the row that a run would write, or why it
-would write none. It joins no group, commits nothing, needs no database, and writes neither there nor to the dead letter topic.`,
+With --print it is a dry run: for each of the first records it prints, as a line of JSON, the row or the record that a run would write,
+or why it would write none. It joins no group, commits nothing, needs no database, and writes neither there nor to the dead letter topic.`,
 		Example: "  sluice run orders.yaml --check\n  sluice run orders.yaml --print -n 3\n  sluice run orders.yaml --listen 9100",
 		Args:    exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -83,18 +83,20 @@ would write none. It joins no group, commits nothing, needs no database, and wri
 			if o.print {
 				return (&printer{p: p, cfg: cfg, spec: spec, count: o.count}).run(cmd.Context())
 			}
-			r, err := p.newRunner(spec, cfg, o)
+			r, err := p.newRunner(cmd.Context(), spec, cfg, o)
 			if err != nil {
 				return configError(err)
 			}
 			err = r.run(cmd.Context())
-			return errors.Join(err, r.pipeline.Close())
+			closing, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), closeLimit)
+			defer cancel()
+			return errors.Join(err, r.sink.Close(closing))
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().BoolVar(&o.check, "check", false, "see whether file, broker and database fit, change nothing, and end")
+	cmd.Flags().BoolVar(&o.check, "check", false, "see whether file, brokers and sink fit, change nothing, and end")
 	cmd.Flags().BoolVar(&o.caughtUp, "until-caught-up", false, "end when the group has committed what the topics hold at start")
-	cmd.Flags().BoolVar(&o.print, "print", false, "dry run: print the rows that the first records would become, and end")
+	cmd.Flags().BoolVar(&o.print, "print", false, "dry run: print what the first records would become, and end")
 	cmd.Flags().IntVarP(&o.count, "count", "n", defaultPrinted, "with --print, end after this many records, or at the topics' end")
 	cmd.Flags().StringVar(&o.listen, "listen", "",
 		"serve /livez, /readyz, /snapshot.json and /metrics on this port of 127.0.0.1, or on host:port")
@@ -103,16 +105,16 @@ would write none. It joins no group, commits nothing, needs no database, and wri
 
 // runner is one run of a pipeline.
 type runner struct {
-	p        *Process
-	o        runOptions
-	cfg      sluice.Config
-	spec     *pipeline.Spec
-	pipeline *pipeline.Pipeline
-	app      *sluice.App
-	logger   *slog.Logger
+	p      *Process
+	o      runOptions
+	cfg    sluice.Config
+	spec   *pipeline.Spec
+	sink   pipeline.Sink
+	app    *sluice.App
+	logger *slog.Logger
 }
 
-func (p *Process) newRunner(spec *pipeline.Spec, cfg sluice.Config, o runOptions) (*runner, error) {
+func (p *Process) newRunner(ctx context.Context, spec *pipeline.Spec, cfg sluice.Config, o runOptions) (*runner, error) {
 	r := &runner{p: p, o: o, spec: spec, logger: p.logger()}
 	cfg.Logger = r.logger
 	r.cfg = cfg
@@ -120,11 +122,11 @@ func (p *Process) newRunner(spec *pipeline.Spec, cfg sluice.Config, o runOptions
 	if r.app, err = sluice.New(cfg); err != nil {
 		return nil, err
 	}
-	if r.pipeline, err = pipeline.Open(spec, r.logger, o.check); err != nil {
+	if r.sink, err = pipeline.Open(spec, cfg, r.logger, o.check); err != nil {
 		return nil, err
 	}
-	if err := sluice.AddBatch(r.app, r.pipeline.Route()); err != nil {
-		return nil, errors.Join(err, r.pipeline.Close())
+	if err := r.sink.Add(r.app); err != nil {
+		return nil, errors.Join(err, r.sink.Close(ctx))
 	}
 	return r, nil
 }
@@ -157,26 +159,33 @@ func (r *runner) run(ctx context.Context) error {
 	return r.summary(time.Since(began))
 }
 
-// both asks broker and database at once, each within the limit, and returns what is wrong with either.
-func (r *runner) both(ctx context.Context, broker, database func(context.Context) error) error {
+// both asks brokers and sink at once, each within the limit, and returns what is wrong with either. A topic is not asked about before a
+// broker has answered.
+func (r *runner) both(ctx context.Context, brokers, sink func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.p.ReachLimit)
 	defer cancel()
 	var wg sync.WaitGroup
-	var brokerErr, databaseErr error
+	var brokerErr, sinkErr error
 	wg.Go(func() {
-		if brokerErr = kafka.Reach(ctx, r.cfg); brokerErr == nil {
-			brokerErr = broker(ctx)
+		if brokerErr = kafka.Reach(ctx, r.cfg); brokerErr != nil {
+			return
 		}
+		if r.spec.ToTopic() {
+			wg.Go(func() { sinkErr = sink(ctx) })
+		}
+		brokerErr = brokers(ctx)
 	})
-	wg.Go(func() { databaseErr = database(ctx) })
+	if !r.spec.ToTopic() {
+		wg.Go(func() { sinkErr = sink(ctx) })
+	}
 	wg.Wait()
-	return errors.Join(brokerErr, databaseErr)
+	return errors.Join(brokerErr, sinkErr)
 }
 
 func (r *runner) check(ctx context.Context) error {
-	var creates []string
+	var found string
 	err := r.both(ctx, r.app.Check, func(ctx context.Context) (err error) {
-		creates, err = r.pipeline.Check(ctx)
+		found, err = r.sink.Check(ctx)
 		return err
 	})
 	if err != nil {
@@ -186,14 +195,10 @@ func (r *runner) check(ctx context.Context) error {
 	if r.spec.DeadLetter != "" {
 		topics = append(topics, r.spec.DeadLetter)
 	}
-	table := "table " + r.spec.SQL.Table
-	if len(creates) > 0 {
-		table += "; a run would create " + strings.Join(creates, ", ")
-	}
 	return errors.Join(
 		r.p.printf("ok: %s", r.o.file),
 		r.p.printf("ok: kafka %s: topics %s", strings.Join(r.cfg.Brokers, ","), strings.Join(topics, ", ")),
-		r.p.printf("ok: database %s: %s", r.spec.SQL.DSN, table),
+		r.p.printf("ok: %s", found),
 	)
 }
 
@@ -212,7 +217,7 @@ func (r *runner) prepare(ctx context.Context) (*caughtUp, error) {
 		until = &caughtUp{client: client, group: r.cfg.Group, app: r.app, logger: r.logger}
 		until.bounds, err = kafka.ReadBounds(ctx, kadm.NewClient(client), r.cfg.ReadUncommitted, r.spec.Topics...)
 		return err
-	}, r.pipeline.Prepare)
+	}, r.sink.Prepare)
 	if err != nil && until != nil {
 		until.close()
 		until = nil
@@ -246,8 +251,10 @@ func (r *runner) work(ctx context.Context, until *caughtUp) error {
 		})
 	}
 	wg.Go(func() { r.progress(ctx) })
-	r.logger.Info("running", "pipeline", r.spec.Name, "group", r.cfg.Group, "brokers", strings.Join(r.cfg.Brokers, ","),
-		"topics", strings.Join(r.spec.Topics, ","), "database", r.spec.SQL.DSN.String(), "table", r.spec.SQL.Table)
+	r.logger.Info("running", append([]any{
+		"pipeline", r.spec.Name, "group", r.cfg.Group, "brokers", strings.Join(r.cfg.Brokers, ","),
+		"topics", strings.Join(r.spec.Topics, ","),
+	}, r.sink.LogAttrs()...)...)
 	err := r.app.Run(ctx)
 	unclean := errors.Is(err, sluice.ErrAborted) || errors.Is(err, sluice.ErrDrainTimeout)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !unclean {
@@ -261,18 +268,23 @@ func (r *runner) work(ctx context.Context, until *caughtUp) error {
 // summary is the line for programs.
 func (r *runner) summary(took time.Duration) error {
 	stats := r.app.Stats()
+	counts := r.sink.Counts(stats)
 	const milli = 1000
 	out := struct {
 		Records      int64   `json:"records"`
-		Rows         int64   `json:"rows"`
+		Rows         *int64  `json:"rows,omitempty"`    // of a table
+		Written      *int64  `json:"written,omitempty"` // to a topic
 		Skipped      int64   `json:"skipped"`
 		DeadLettered int64   `json:"dead_lettered"`
 		Seconds      float64 `json:"seconds"`
 		PerSecond    float64 `json:"records_per_second"`
 	}{
-		Records: stats.Finished, Rows: r.pipeline.Rows(), Skipped: r.pipeline.Skipped(), DeadLettered: stats.DeadLettered,
+		Records: stats.Finished, Skipped: counts.Skipped, DeadLettered: stats.DeadLettered,
 		Seconds:   math.Round(took.Seconds()*milli) / milli,
 		PerSecond: math.Round(float64(stats.Finished) / took.Seconds()),
+	}
+	if out.Rows = &counts.Written; r.spec.ToTopic() {
+		out.Rows, out.Written = nil, &counts.Written
 	}
 	line, err := json.Marshal(out)
 	if err != nil {

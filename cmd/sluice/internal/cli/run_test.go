@@ -103,7 +103,13 @@ type summary struct {
 
 func summaryOf(t *testing.T, r *run) summary {
 	t.Helper()
-	var s summary
+	return lineOf[summary](t, r)
+}
+
+// lineOf reads the one line of JSON that a command printed.
+func lineOf[V any](t *testing.T, r *run) V {
+	t.Helper()
+	var s V
 	decoder := json.NewDecoder(strings.NewReader(r.stdout.String()))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&s); err != nil {

@@ -28,7 +28,7 @@ type memberSnapshot struct {
 func snapshotOf(l *ledger, ms *members) snapshot {
 	s := snapshot{produced: l.produced()}
 	for _, m := range ms.list {
-		one := memberSnapshot{name: m.name, rows: m.pipeline.Rows()}
+		one := memberSnapshot{name: m.name, rows: m.sink.Counts(m.app.Stats()).Written}
 		for _, p := range m.app.Snapshot().Partitions {
 			one.partitions = append(one.partitions, p.Partition)
 		}

@@ -25,9 +25,9 @@ type members struct {
 }
 
 type member struct {
-	name     string
-	app      *sluice.App
-	pipeline *pipeline.Pipeline
+	name string
+	app  *sluice.App
+	sink pipeline.Sink
 }
 
 func startMembers(ctx context.Context, s *stage, abort <-chan struct{}, logger *slog.Logger) (*members, error) {
@@ -42,7 +42,7 @@ func startMembers(ctx context.Context, s *stage, abort <-chan struct{}, logger *
 		ended := make(chan struct{})
 		all.wg.Go(func() {
 			defer close(ended)
-			all.ended(errors.Join(m.app.Run(ctx), m.pipeline.Close()))
+			all.ended(errors.Join(m.app.Run(ctx), m.sink.Close(ctx)))
 		})
 		all.wg.Go(func() {
 			select {
@@ -56,19 +56,19 @@ func startMembers(ctx context.Context, s *stage, abort <-chan struct{}, logger *
 }
 
 func newMember(ctx context.Context, s *stage, name string, logger *slog.Logger) (*member, error) {
-	p, err := pipeline.Open(s.spec, logger, false)
+	sink, err := pipeline.Open(s.spec, s.kafka, logger, false)
 	if err != nil {
 		return nil, err
 	}
-	m := &member{name: name, pipeline: p}
-	if err = p.Prepare(ctx); err == nil {
+	m := &member{name: name, sink: sink}
+	if err = sink.Prepare(ctx); err == nil {
 		m.app, err = sluice.New(s.kafka)
 	}
 	if err == nil {
-		err = sluice.AddBatch(m.app, p.Route())
+		err = sink.Add(m.app)
 	}
 	if err != nil {
-		return nil, errors.Join(err, p.Close())
+		return nil, errors.Join(err, sink.Close(ctx))
 	}
 	return m, nil
 }

@@ -28,12 +28,18 @@ const lastYear = 9999
 // Append writes a record without the line's end.
 func Append(b []byte, r *kgo.Record) []byte {
 	b = append(b, `{"topic":`...)
-	b = appendText(b, r.Topic)
+	b = AppendText(b, r.Topic)
 	b = append(b, `,"partition":`...)
 	b = strconv.AppendInt(b, int64(r.Partition), 10)
 	b = append(b, `,"offset":`...)
 	b = strconv.AppendInt(b, r.Offset, 10)
-	b = append(b, `,"timestamp":`...)
+	b = append(b, ',')
+	return append(AppendContent(b, r), '}')
+}
+
+// AppendContent writes what a record holds, as fields of an object: timestamp, key, value and headers.
+func AppendContent(b []byte, r *kgo.Record) []byte {
+	b = append(b, `"timestamp":`...)
 	b = appendTime(b, r.Timestamp)
 	b = append(b, ',')
 	b = appendBytes(b, "key", r.Key)
@@ -50,7 +56,7 @@ func Append(b []byte, r *kgo.Record) []byte {
 		b = appendBytes(b, "value", h.Value)
 		b = append(b, '}')
 	}
-	return append(b, "]}"...)
+	return append(b, ']')
 }
 
 func appendTime(b []byte, at time.Time) []byte {
@@ -76,7 +82,7 @@ func appendBytes(b []byte, name string, data []byte) []byte {
 		return append(b, `":null`...)
 	case utf8.Valid(data):
 		b = append(b, `":`...)
-		return appendText(b, string(data))
+		return AppendText(b, string(data))
 	}
 	b = append(b, `_base64":"`...)
 	b = base64.StdEncoding.AppendEncode(b, data)
@@ -85,8 +91,8 @@ func appendBytes(b []byte, name string, data []byte) []byte {
 
 const hex = "0123456789abcdef"
 
-// appendText writes a string that is UTF-8. HTML's characters are left as they are.
-func appendText(b []byte, s string) []byte {
+// AppendText writes a string that is UTF-8. HTML's characters are left as they are.
+func AppendText(b []byte, s string) []byte {
 	b = append(b, '"')
 	from := 0
 	for i := range len(s) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -81,4 +82,14 @@ func diagnose(ctx context.Context, err error, began time.Time) error {
 		return fmt.Errorf("no answer within %v; is something else listening there?", time.Since(began).Round(100*time.Millisecond))
 	}
 	return sluice.Explain(err, "", "")
+}
+
+// OwnFault tells whether a record could not be written for what it is; others may still be.
+func OwnFault(err error) bool {
+	for _, own := range []error{sluice.ErrTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp} {
+		if errors.Is(err, own) {
+			return true
+		}
+	}
+	return false
 }

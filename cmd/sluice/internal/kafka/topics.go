@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -25,6 +27,43 @@ func Topic(ctx context.Context, admin *kadm.Client, topic string) ([]int32, erro
 		return nil, fmt.Errorf("topic %s: %w", topic, sluice.Explain(detail.Err, "DESCRIBE", topic))
 	}
 	return detail.Partitions.Numbers(), nil
+}
+
+// Writable sees to it that a topic is there, and may be written, and returns its partitions.
+func Writable(ctx context.Context, admin *kadm.Client, topic string) ([]int32, error) {
+	topics, err := admin.ListTopics(kadm.WithAuthorizedOps(ctx), topic)
+	if err != nil {
+		return nil, fmt.Errorf("topic %s: %w", topic, sluice.Explain(err, "WRITE", topic))
+	}
+	detail := topics[topic]
+	if errors.Is(detail.Err, kerr.UnknownTopicOrPartition) || !topics.Has(topic) && detail.Err == nil {
+		return nil, fmt.Errorf("topic %s does not exist; create it, e.g. kafka-topics --create --topic %s --partitions 6", topic, topic)
+	}
+	has := func(o kadm.ACLOperation) bool { return slices.Contains(detail.AuthorizedOperations, o) }
+	if err = detail.Err; err == nil && has(kadm.OpDescribe) && !has(kadm.OpWrite) { // without DESCRIBE the broker does not tell
+		err = kerr.TopicAuthorizationFailed // what writing would be answered with
+	}
+	if err != nil {
+		return nil, fmt.Errorf("topic %s: %w", topic, sluice.Explain(err, "WRITE", topic))
+	}
+	return detail.Partitions.Numbers(), nil
+}
+
+// MaxMessageBytes are the sizes of the largest batches that topics take (max.message.bytes), of those that we may know it of.
+func MaxMessageBytes(ctx context.Context, admin *kadm.Client, topics ...string) (map[string]int, error) {
+	configs, err := admin.DescribeTopicConfigs(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("read the settings of the topics %v: %w", topics, err)
+	}
+	largest := map[string]int{}
+	for _, topic := range configs {
+		for _, c := range topic.Configs {
+			if n, err := strconv.Atoi(c.MaybeValue()); c.Key == "max.message.bytes" && err == nil {
+				largest[topic.Name] = n
+			}
+		}
+	}
+	return largest, nil
 }
 
 // Bounds are the first and the last offset of each partition, the last being what read_committed sees: the first offset

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -43,15 +42,11 @@ func (m *Mapper) computed(i int, v ref.Val) (any, error) {
 	case types.Uint:
 		return m.digits(i, strconv.FormatUint(uint64(v), 10)), nil
 	case types.Double:
-		f := float64(v)
-		if math.IsNaN(f) || math.IsInf(f, 0) {
-			return nil, fmt.Errorf("it gives %v, which no column takes", f)
+		text, err := digitsOf(float64(v))
+		if err != nil {
+			return nil, err
 		}
-		format := byte('f')
-		if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) { // where JSON begins to write exponents
-			format = 'e'
-		}
-		return m.digits(i, strconv.FormatFloat(f, format, -1, 64)), nil
+		return m.digits(i, text), nil
 	case longNumber:
 		return m.digits(i, string(v)), nil
 	case types.String:

@@ -121,6 +121,9 @@ var (
 		cel.BoolType, cel.IntType, cel.UintType, cel.DoubleType, cel.StringType, cel.BytesType, cel.TimestampType, cel.NullType,
 		cel.OptionalType(cel.DynType),
 	}}
+	forRecord = result{"what a record can hold", append([]*cel.Type{
+		cel.ListType(cel.DynType), cel.MapType(cel.DynType, cel.DynType),
+	}, forColumn.types...)}
 )
 
 // refuses returns what an expression gives that it should not, empty when it is right or cannot be known before it runs.
@@ -134,7 +137,7 @@ func (w result) refuses(checked *cel.Ast) string {
 		return ""
 	}
 	if slices.ContainsFunc(w.types, func(w *cel.Type) bool {
-		return t.IsExactType(w) || t.TypeName() == w.TypeName() // an optional one of anything
+		return t.IsExactType(w) || t.TypeName() == w.TypeName() // an optional one, a list or a map of anything
 	}) {
 		return ""
 	}
@@ -246,7 +249,7 @@ func (e *Expression) eval(v *variables) (ref.Val, error) {
 var harmless = []string{
 	"division by zero", "modulus by zero", "integer overflow", "unsigned integer overflow", "double overflow", "duration overflow",
 	"timestamp overflow", "the record's key is not text (UTF-8)", "the record's value is not text (UTF-8)",
-	tooDeep, tooManyDigits,
+	tooDeep, tooManyDigits, noValue,
 }
 
 // reason says why an evaluation failed, in words that hold nothing of the record.

@@ -45,7 +45,7 @@ func Parse(file string, text []byte, env Environment) (*Spec, error) {
 }
 
 func (r *reader) pipeline(root field) *Spec {
-	top, _ := r.object(root, "name", "kafka", "source", "decode", "transform", "sink", "retry", "dead_letter", "commit")
+	top, _ := r.object(root, "name", "kafka", "source", "decode", "transform", "sink", "delivery", "retry", "dead_letter", "commit")
 	s := &Spec{File: r.file}
 	r.require(top["name"], "name the pipeline; it is the consumer group too, unless source.group says otherwise")
 	s.Name = r.text(top["name"])
@@ -53,6 +53,7 @@ func (r *reader) pipeline(root field) *Spec {
 	r.source(s, top["source"])
 	r.decode(s, top["decode"])
 	r.transform(s, top["transform"])
+	r.delivery(s, top["delivery"])
 	r.sink(s, top["sink"])
 	r.deadLetter(s, top["dead_letter"])
 	r.retry(s, top["retry"], top["dead_letter"])
@@ -141,12 +142,8 @@ func (r *reader) source(s *Spec, f field) {
 	}
 	s.Group = r.text(source["group"])
 	s.groupAt = source["group"]
-	switch ordering := r.choice(source["ordering"], "partition", "key", "unordered"); ordering {
-	case "key", "unordered":
-		r.badf(source["ordering"], "%q cannot be had beside a SQL sink: the rows of a partition and its offset share one transaction, so "+
-			"its batches are written one after the other; leave ordering out, or say partition. Partitions are written in parallel: for "+
-			"more of that, give the topic more partitions, and start a process for each if need be", ordering)
-	}
+	s.orderingAt = source["ordering"]
+	s.Ordering = map[string]sluice.Ordering{"key": sluice.ByKey, "unordered": sluice.Unordered}[r.choice(s.orderingAt, "partition", "key", "unordered")]
 	s.HasStart = source["start"].present()
 	s.Start = r.start(source["start"])
 }
@@ -175,8 +172,12 @@ func (r *reader) deadLetter(s *Spec, f field) {
 	s.DeadLetter = r.text(letter["topic"])
 	s.DeadLetterHeaders = sluice.DeadLetterHeaders(r.choice(letter["headers"], string(sluice.NativeHeaders),
 		string(sluice.SpringHeaders), string(sluice.ConnectHeaders), string(sluice.KafkaHeaders)))
-	if s.DeadLetter != "" && slices.Contains(s.Topics, s.DeadLetter) {
+	switch {
+	case s.DeadLetter == "":
+	case slices.Contains(s.Topics, s.DeadLetter):
 		r.badf(letter["topic"], "%q is a topic of the source, too: dead letters would be read again for ever", s.DeadLetter)
+	case s.DeadLetter == s.Topic.Name:
+		r.badf(letter["topic"], "%q is the topic of the sink, too: nobody could tell dead letters from results; name another", s.DeadLetter)
 	}
 }
 
@@ -205,6 +206,10 @@ func (r *reader) commit(s *Spec, f field) {
 	interval, records := r.duration(commit["interval"]), r.number(commit["records"], 1)
 	if interval > 0 && interval < minCommit {
 		r.badf(commit["interval"], "%v is below %v", interval, minCommit)
+	}
+	if s.ToTopic() && s.Delivery == ExactlyOnce {
+		r.transactions(s, interval, commit)
+		return
 	}
 	switch {
 	case interval > 0 && records > 0:

@@ -3,55 +3,19 @@ package pipeline
 import (
 	"slices"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/sluice-go/sluice"
 )
 
-func (r *reader) decode(s *Spec, f field) {
-	s.Decode = Format{Name: FormatJSON, Separator: ','}
-	r.require(f, "say how a record's value is read: json, csv or raw")
-	if !f.present() {
-		return
-	}
-	if f.node.Kind != yaml.MappingNode {
-		s.Decode.Name = r.choice(f, FormatJSON, FormatCSV, FormatRaw)
-		return
-	}
-	format, _ := r.object(f, FormatCSV)
-	s.Decode.Name = FormatCSV
-	r.require(format[FormatCSV], "a mapping here is for csv alone: decode: {csv: {header: [...]}}")
-	csv, _ := r.object(format[FormatCSV], "header", "separator")
-	s.Decode.Header = r.texts(csv["header"])
-	for i, name := range s.Decode.Header {
-		if name != "" && slices.Index(s.Decode.Header, name) < i {
-			r.badf(csv["header"], "%q is named twice", name)
-		}
-	}
-	if text, ok := r.scalar(csv["separator"], "one character"); ok {
-		c, size := utf8.DecodeRuneInString(text)
-		if size == 0 || size != len(text) || c == utf8.RuneError || strings.ContainsRune("\"\r\n\x00", c) {
-			r.badf(csv["separator"], "%s is not one character that may part fields", quote(csv["separator"].node))
-		}
-		s.Decode.Separator = c
-	}
-}
-
-func (r *reader) sink(s *Spec, f field) {
-	r.require(f, "say where records go: sink: {sql: {...}}")
-	sink, _ := r.object(f, "sql")
-	if f.present() {
-		r.require(sink["sql"], "the only kind of sink")
-	}
-	at := sink["sql"]
+// sql reads the sink that is a table.
+func (r *reader) sql(s *Spec, at field) {
 	sql, _ := r.object(at, "dsn", "table", "mode", "tombstone", "key", "columns", "create", "on_missing_row")
-	if at.present() {
-		r.require(sql["dsn"], "name the database: "+dsnForms)
-		r.require(sql["table"], "name the table")
-		r.require(sql["mode"], "insert or upsert")
-		r.require(sql["columns"], "say what goes where: columns: {id: id}")
-	}
+	r.require(sql["dsn"], "name the database: "+dsnForms)
+	r.require(sql["table"], "name the table")
+	r.require(sql["mode"], "insert or upsert")
+	r.require(sql["columns"], "say what goes where: columns: {id: id}")
 	s.SQL = SQL{
 		DSN:          r.dsn(sql["dsn"]),
 		Table:        r.text(sql["table"]),
@@ -64,6 +28,15 @@ func (r *reader) sink(s *Spec, f field) {
 	}
 	r.keys(s.SQL, sql)
 	r.unused(s)
+	if s.Ordering != sluice.ByPartition {
+		r.badf(s.orderingAt, "%q cannot be had beside a SQL sink: the rows of a partition and its offset share one transaction, so "+
+			"its batches are written one after the other; leave ordering out, or say partition. Partitions are written in parallel: for "+
+			"more of that, give the topic more partitions, and start a process for each if need be", s.orderingAt.node.Value)
+	}
+	if s.Delivery != ExactlyOnce {
+		r.badf(s.deliveryAt, "%s is for a topic as the sink: a table gets every record exactly once, its offset with it; leave it out",
+			s.Delivery)
+	}
 }
 
 // dsn takes the value as it stands, since its variables are put in part by part, and never quotes it.

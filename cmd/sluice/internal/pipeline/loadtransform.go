@@ -20,12 +20,7 @@ func (r *reader) transform(s *Spec, f field) {
 		r.badf(f, "nothing in it; give filter: EXPRESSION, set: {name: EXPRESSION}, or both")
 		return
 	}
-	l, err := newLanguage(s.Decode)
-	if err != nil {
-		r.badf(f, "the expression language cannot be made: %v", err)
-		return
-	}
-	s.Transform.Filter = r.expression(l, filter, forFilter)
+	s.Transform.Filter = r.expression(s, filter, forFilter)
 	fields, names := r.object(set)
 	if set.present() && set.node.Kind == yaml.MappingNode && len(names) == 0 {
 		r.badf(set, "nothing in it; say what is computed: set: {total: value.quantity * value.price}")
@@ -34,20 +29,28 @@ func (r *reader) transform(s *Spec, f field) {
 		if name == "" {
 			r.badf(fields[name], "an expression without a name")
 		}
-		expression := r.expression(l, fields[name], forColumn)
+		expression := r.expression(s, fields[name], forColumn)
 		s.Transform.Set = append(s.Transform.Set, Computed{
 			Name: name, Expression: expression, at: field{path: fields[name].path, node: fields[name].at},
 		})
 	}
 }
 
-func (r *reader) expression(l *language, f field, want result) *Expression {
+// expression compiles an expression over records of the file's format.
+func (r *reader) expression(s *Spec, f field, want result) *Expression {
 	before := len(r.problems)
 	text := r.verbatim(f)
 	if !f.present() || len(r.problems) > before {
 		return nil
 	}
-	expression, mistakes := l.compile(text, want)
+	if r.language == nil {
+		var err error
+		if r.language, err = newLanguage(s.Decode); err != nil {
+			r.badf(f, "the expression language cannot be made: %v", err)
+			return nil
+		}
+	}
+	expression, mistakes := r.language.compile(text, want)
 	for _, m := range mistakes {
 		line, column, exact := r.place(f.node, m.line, m.column)
 		p := Problem{File: r.file, Line: line, Column: column, Field: f.path, Message: m.message}

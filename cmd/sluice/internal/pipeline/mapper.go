@@ -2,15 +2,12 @@ package pipeline
 
 import (
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/tidwall/gjson"
@@ -117,20 +114,17 @@ func (m *Mapper) Decode(r *kgo.Record) (Row, error) {
 	return row, nil
 }
 
-// parse sees whether a value is what decode says, and returns the fields of a line of CSV.
+// parse sees whether a value is what decode says, and whether a line of CSV has what the columns take.
 func (m *Mapper) parse(value []byte) (fields []string, err error) {
-	switch m.format.Name {
-	case FormatCSV:
-		return m.split(value)
-	case FormatJSON:
-		switch {
-		case nestedTooDeep(value):
-			return nil, errors.New("the value " + nestedToo)
-		case !gjson.ValidBytes(value):
-			return nil, errors.New("the value is not JSON")
+	if fields, err = m.format.parse(value); err != nil || m.format.Name != FormatCSV {
+		return nil, err
+	}
+	for _, c := range m.columns {
+		if n, _ := strconv.Atoi(c.Path); c.From == FromValue && n >= len(fields) {
+			return nil, fmt.Errorf("the line has %d fields; column %s is field %d, counted from 0", len(fields), c.Name, n)
 		}
 	}
-	return nil, nil
+	return fields, nil
 }
 
 func (m *Mapper) fromValue(i int, v *variables) any {
@@ -236,41 +230,6 @@ func (m *Mapper) text(i int, b []byte) any {
 		return bytes.Clone(b)
 	}
 	return string(b)
-}
-
-// byteOrderMark begins some programs' first line.
-var byteOrderMark = []byte("\xef\xbb\xbf")
-
-// split reads one line of CSV (RFC 4180).
-func (m *Mapper) split(line []byte) ([]string, error) {
-	line = bytes.TrimPrefix(line, byteOrderMark)
-	if !utf8.Valid(line) {
-		return nil, errors.New("the value is not CSV: not UTF-8")
-	}
-	in := csv.NewReader(bytes.NewReader(line))
-	in.Comma, in.FieldsPerRecord = m.format.Separator, -1
-	fields, err := in.Read()
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil, errors.New("the value is not a line of CSV: empty")
-	case err != nil:
-		if parse, ok := errors.AsType[*csv.ParseError](err); ok {
-			err = parse.Err
-		}
-		return nil, fmt.Errorf("the value is not a line of CSV: %w", err)
-	}
-	if _, err := in.Read(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the value holds more than one line of CSV")
-	}
-	if n := len(m.format.Header); n > 0 && len(fields) != n {
-		return nil, fmt.Errorf("the line has %d fields, decode.csv.header has %d", len(fields), n)
-	}
-	for _, c := range m.columns {
-		if n, _ := strconv.Atoi(c.Path); c.From == FromValue && n >= len(fields) {
-			return nil, fmt.Errorf("the line has %d fields; column %s is field %d, counted from 0", len(fields), c.Name, n)
-		}
-	}
-	return fields, nil
 }
 
 // csvField returns NULL for an empty field, as PostgreSQL's COPY does.

@@ -37,7 +37,7 @@ func TestNestedTooDeep(t *testing.T) {
 		if _, err := m.Decode(r); fmt.Sprint(err) != c.want && (err != nil || c.want != "") {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
-		if p := m.Preview(spec, r); p.Reason != c.want {
+		if p := m.preview(spec, r); p.Reason != c.want {
 			t.Errorf("%s: a dry run says %q, want %q", name, p.Reason, c.want)
 		}
 	}

@@ -6,7 +6,12 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice/cmd/sluice/internal/jsonline"
 )
+
+// rejected is why a record that the filter rejects is stepped over.
+const rejected = "transform.filter is false"
 
 // Preview is what a run would make of one record, as far as that can be told without the database.
 type Preview struct {
@@ -17,13 +22,23 @@ type Preview struct {
 	Table     string  `json:"table,omitempty"`
 	Key       *Values `json:"key,omitempty"`
 	Columns   *Values `json:"columns,omitempty"`
-	To        string  `json:"to,omitempty"`     // the dead letter topic
-	Reason    string  `json:"reason,omitempty"` // why it makes no row
+	To        string  `json:"to,omitempty"`     // the topic that it is written to, the sink's or that of dead letters
+	Record    *record `json:"record,omitempty"` // what is written to the sink's
+	Reason    string  `json:"reason,omitempty"` // why nothing is written
+}
+
+// record is a record that has no place yet.
+type record kgo.Record
+
+// MarshalJSON writes what it holds.
+func (r *record) MarshalJSON() ([]byte, error) {
+	return append(jsonline.AppendContent([]byte("{"), (*kgo.Record)(r)), '}'), nil
 }
 
 // What a run would do with a record, beside the words of Mode.
 const (
 	OpDelete     = "delete"
+	OpWrite      = "write"       // to the sink's topic
 	OpSkip       = "skip"        // step over it
 	OpDeadLetter = "dead_letter" // copy it to the dead letter topic and step over it
 	OpStay       = "stay"        // try it again and again, and go no further: there is no dead letter topic
@@ -65,19 +80,51 @@ func (v *Values) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Preview makes a record's preview.
-func (m *Mapper) Preview(s *Spec, r *kgo.Record) Preview {
-	p := Preview{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+// Previewer makes the previews of a file that holds no mistake.
+func Previewer(s *Spec) func(*kgo.Record) Preview {
+	if s.ToTopic() {
+		copier := NewCopier(s)
+		return func(r *kgo.Record) Preview { return copier.preview(s, r) }
+	}
+	mapper := NewMapper(s)
+	return func(r *kgo.Record) Preview { return mapper.preview(s, r) }
+}
+
+func previewOf(r *kgo.Record) Preview {
+	return Preview{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+}
+
+// poison says what becomes of a record that can never succeed.
+func (p Preview) poison(s *Spec, err error) Preview {
+	p.Op, p.To, p.Reason = OpDeadLetter, s.DeadLetter, err.Error()
+	if s.DeadLetter == "" {
+		p.Op = OpStay
+	}
+	return p
+}
+
+func (c *Copier) preview(s *Spec, r *kgo.Record) Preview {
+	p := previewOf(r)
+	to, err := c.Decode(r)
+	switch {
+	case err != nil:
+		return p.poison(s, err)
+	case to == nil:
+		p.Op, p.Reason = OpSkip, rejected
+	default:
+		p.Op, p.To, p.Record = OpWrite, to.Topic, (*record)(to)
+	}
+	return p
+}
+
+func (m *Mapper) preview(s *Spec, r *kgo.Record) Preview {
+	p := previewOf(r)
 	row, err := m.Decode(r)
 	switch {
 	case err != nil:
-		p.Op, p.To, p.Reason = OpDeadLetter, s.DeadLetter, err.Error()
-		if s.DeadLetter == "" {
-			p.Op = OpStay
-		}
-		return p
+		return p.poison(s, err)
 	case row.Rejected:
-		p.Op, p.Reason = OpSkip, "transform.filter is false"
+		p.Op, p.Reason = OpSkip, rejected
 		return p
 	case row.Tombstone && s.SQL.Tombstone == TombstoneSkip:
 		p.Op, p.Reason = OpSkip, "the record has no value (a tombstone)"

@@ -15,7 +15,8 @@ import (
 type reader struct {
 	file     string
 	env      Environment
-	lines    []string // of the file
+	lines    []string  // of the file
+	language *language // of its expressions; nil before the first
 	problems Problems
 }
 

@@ -17,28 +17,41 @@ type Spec struct {
 	Kafka sluice.Config
 
 	Topics     []string
-	Group      string       // empty where the file names none: Consumer says which
+	Group      string // empty where the file names none: Consumer says which
+	Ordering   sluice.Ordering
 	Start      sluice.Start // of HasStart
 	HasStart   bool         // the file says it
 	Decode     Format
 	Transform  Transform
-	SQL        SQL
+	SQL        SQL    // the sink, unless Topic has a name
+	Topic      Topic  // the sink, if it has a name
+	Delivery   string // ExactlyOnce or AtLeastOnce
 	Retry      sluice.Retry
 	DeadLetter string // the topic; empty for none
 	// DeadLetterHeaders are empty for the native ones.
 	DeadLetterHeaders sluice.DeadLetterHeaders
 	Commit            sluice.Commit
+	Interval          time.Duration // of transactions; 0: the default
 
-	groupAt field
+	groupAt, orderingAt, deliveryAt field
 }
+
+// ToTopic tells whether the records go to a topic, not to a table.
+func (s *Spec) ToTopic() bool { return s.Topic.Name != "" }
 
 // Consumer adds to the configuration of a cluster which group reads and where it starts: what the file says, else what the
 // properties say (group.id, auto.offset.reset), else the group is the pipeline's name. Two different groups are a mistake of
-// type Problems, since each would read everything.
+// type Problems, since each would read everything; so is a transaction that would copy what others have aborted.
 func (s *Spec) Consumer(cfg sluice.Config) (sluice.Config, error) {
+	r := reader{file: s.File}
 	if s.Group != "" && cfg.Group != "" && s.Group != cfg.Group {
-		r := reader{file: s.File}
 		r.badf(s.groupAt, "%q, where the properties of Kafka say group.id=%s; leave one of them out", s.Group, cfg.Group)
+	}
+	if s.ToTopic() && s.Delivery == ExactlyOnce && cfg.ReadUncommitted {
+		r.badf(s.deliveryAt, "%s, where the properties of Kafka say isolation.level=read_uncommitted: records of aborted transactions "+
+			"would be copied; leave that out, or say delivery: %s", ExactlyOnce, AtLeastOnce)
+	}
+	if len(r.problems) > 0 {
 		return cfg, r.problems
 	}
 	cfg.Group = cmp.Or(s.Group, cfg.Group, s.Name)
@@ -48,19 +61,8 @@ func (s *Spec) Consumer(cfg sluice.Config) (sluice.Config, error) {
 	return cfg, nil
 }
 
-// Format says how a record's value is read.
-type Format struct {
-	Name      string // json, csv or raw
-	Header    []string
-	Separator rune
-}
-
-// The formats, and what a column may be taken from.
+// What a column may be taken from.
 const (
-	FormatJSON = "json"
-	FormatCSV  = "csv"
-	FormatRaw  = "raw"
-
 	FromValue     = "value"
 	FromKey       = "key"
 	FromPartition = "partition"
@@ -81,6 +83,18 @@ type Computed struct {
 	Expression *Expression
 	at         field
 }
+
+// Topic is the topic that records go to.
+type Topic struct {
+	Name       string
+	Key, Value *Expression // nil: as the record has it
+}
+
+// What is promised of a record that goes to a topic.
+const (
+	ExactlyOnce = "exactly_once"
+	AtLeastOnce = "at_least_once"
+)
 
 // SQL is the table that records go to.
 type SQL struct {

@@ -15,15 +15,14 @@ import (
 	"github.com/sluice-go/sluice/sqlsink"
 )
 
-// Pipeline is a Spec with its database handle and its sink. Close it.
-type Pipeline struct {
-	Spec *Spec
+// table is the sink that is a SQL table.
+type table struct {
+	spec *Spec
 	db   *sql.DB
 	sink *sqlsink.Sink[Row]
 }
 
-// Open makes the handle and the sink; no connection is made yet. With readOnly it is good for Check alone.
-func Open(spec *Spec, logger *slog.Logger, readOnly bool) (*Pipeline, error) {
+func openTable(spec *Spec, logger *slog.Logger, readOnly bool) (*table, error) {
 	db, err := spec.SQL.DSN.Connect(logger, readOnly)
 	if err != nil {
 		return nil, err
@@ -33,7 +32,7 @@ func Open(spec *Spec, logger *slog.Logger, readOnly bool) (*Pipeline, error) {
 		_ = db.Close()
 		return nil, err
 	}
-	return &Pipeline{Spec: spec, db: db, sink: sink}, nil
+	return &table{spec: spec, db: db, sink: sink}, nil
 }
 
 func sinkConfig(spec *Spec, db *sql.DB, logger *slog.Logger) sqlsink.Config[Row] {
@@ -97,79 +96,89 @@ func mysqlError(err error) (number uint16, state string, ok bool) {
 	return e.Number, string(e.SQLState[:]), true
 }
 
-// Route is the route of the pipeline's topics to its table.
-func (p *Pipeline) Route() sluice.BatchRoute[Row] {
-	route := sluice.BatchRoute[Row]{
-		Topics: p.Spec.Topics, Decode: NewMapper(p.Spec).Decode, Handle: p.sink.Handle, Offsets: p.sink,
-		Policy: sluice.Policy{Commit: p.Spec.Commit, Retry: p.Spec.Retry},
-	}
-	if p.Spec.DeadLetter != "" {
-		route.Policy.OnFailure = sluice.DeadLetter{Topic: p.Spec.DeadLetter, Headers: p.Spec.DeadLetterHeaders}
-	}
-	return route
+// Add implements Sink.
+func (t *table) Add(app *sluice.App) error {
+	return sluice.AddBatch(app, sluice.BatchRoute[Row]{
+		Topics: t.spec.Topics, Decode: NewMapper(t.spec).Decode, Handle: t.sink.Handle, Offsets: t.sink, Policy: t.spec.policy(),
+	})
 }
 
 // Prepare reaches the database, creates what is missing and may be created, and checks the rest.
-func (p *Pipeline) Prepare(ctx context.Context) error {
-	if err := p.Spec.SQL.DSN.Reach(ctx, p.db); err != nil {
+func (t *table) Prepare(ctx context.Context) error {
+	if err := t.spec.SQL.DSN.Reach(ctx, t.db); err != nil {
 		return err
 	}
-	return p.within(p.sink.Prepare(ctx))
+	return t.within(t.sink.Prepare(ctx))
 }
 
-// Check reaches the database and looks whether the table fits, and changes nothing. It returns what Prepare would create.
-func (p *Pipeline) Check(ctx context.Context) (creates []string, err error) {
+// Check reaches the database and looks whether the table fits, and changes nothing.
+func (t *table) Check(ctx context.Context) (found string, err error) {
+	creates, err := t.check(ctx)
+	found = fmt.Sprintf("database %s: table %s", t.spec.SQL.DSN, t.spec.SQL.Table)
+	if len(creates) > 0 {
+		found += "; a run would create " + strings.Join(creates, ", ")
+	}
+	return found, err
+}
+
+// check returns what Prepare would create.
+func (t *table) check(ctx context.Context) (creates []string, err error) {
 	willCreate := []string{offsetsTable}
-	if p.Spec.SQL.Create {
-		willCreate = append(willCreate, p.Spec.SQL.Table)
+	if t.spec.SQL.Create {
+		willCreate = append(willCreate, t.spec.SQL.Table)
 	}
-	if p.Spec.SQL.DSN.missingFile() {
-		if !p.Spec.SQL.Create {
-			return nil, fmt.Errorf("database %s: there is no such file, and without create: true no table in it", p.Spec.SQL.DSN)
+	if t.spec.SQL.DSN.missingFile() {
+		if !t.spec.SQL.Create {
+			return nil, fmt.Errorf("database %s: there is no such file, and without create: true no table in it", t.spec.SQL.DSN)
 		}
-		return append([]string{p.Spec.SQL.DSN.Database}, willCreate...), nil
+		return append([]string{t.spec.SQL.DSN.Database}, willCreate...), nil
 	}
-	if err := p.Spec.SQL.DSN.Reach(ctx, p.db); err != nil {
+	if err := t.spec.SQL.DSN.Reach(ctx, t.db); err != nil {
 		return nil, err
 	}
 	var errs []error
-	for _, e := range Flatten(p.sink.Check(ctx)) {
-		table := missingTable(e, willCreate)
-		if table == "" {
+	for _, e := range Flatten(t.sink.Check(ctx)) {
+		name := missingTable(e, willCreate)
+		if name == "" {
 			errs = append(errs, e)
 			continue
 		}
-		creates = append(creates, table)
+		creates = append(creates, name)
 	}
-	return creates, p.within(errors.Join(errs...))
+	return creates, t.within(errors.Join(errs...))
 }
 
 const offsetsTable = "sluice_offsets"
 
 // missingTable tells which of the tables that Prepare creates an error misses.
 func missingTable(err error, tables []string) string {
-	for _, t := range tables {
-		if strings.HasPrefix(err.Error(), "sqlsink: table "+t+": it does not exist") {
-			return t
+	for _, name := range tables {
+		if strings.HasPrefix(err.Error(), "sqlsink: table "+name+": it does not exist") {
+			return name
 		}
 	}
 	return ""
 }
 
 // within names the database in what the sink says about it, and keeps its password out.
-func (p *Pipeline) within(err error) error {
+func (t *table) within(err error) error {
 	var errs []error
 	for _, e := range Flatten(err) {
-		errs = append(errs, fmt.Errorf("database %s: %w", p.Spec.SQL.DSN, p.Spec.SQL.DSN.hide(e)))
+		errs = append(errs, fmt.Errorf("database %s: %w", t.spec.SQL.DSN, t.spec.SQL.DSN.hide(e)))
 	}
 	return errors.Join(errs...)
 }
 
-// Rows counts the rows that were written.
-func (p *Pipeline) Rows() int64 { return p.sink.Stats().Written }
+// Counts implements Sink. What is skipped are records that the filter rejected, and tombstones.
+func (t *table) Counts(sluice.Stats) Counts {
+	stats := t.sink.Stats()
+	return Counts{Unit: "rows", Written: stats.Written, Skipped: stats.Skipped}
+}
 
-// Skipped counts the records that made no row: those that the filter rejected, and tombstones that are skipped.
-func (p *Pipeline) Skipped() int64 { return p.sink.Stats().Skipped }
+// LogAttrs implements Sink.
+func (t *table) LogAttrs() []any {
+	return []any{"database", t.spec.SQL.DSN.String(), "table", t.spec.SQL.Table}
+}
 
-// Close closes sink and database. Call it after the app's Run has returned.
-func (p *Pipeline) Close() error { return errors.Join(p.sink.Close(), p.db.Close()) }
+// Close closes sink and database.
+func (t *table) Close(context.Context) error { return errors.Join(t.sink.Close(), t.db.Close()) }

@@ -88,11 +88,15 @@ func textOf(b []byte, otherwise string) ref.Val {
 	return types.String(b)
 }
 
+const noValue = "the record has no value (a tombstone)"
+
 func (v *variables) makeValue() ref.Val {
-	switch v.format.Name {
-	case FormatRaw:
+	switch {
+	case v.record.Value == nil:
+		return types.NewErrFromString(noValue)
+	case v.format.Name == FormatRaw:
 		return textOf(v.record.Value, "the record's value is not text (UTF-8)")
-	case FormatCSV:
+	case v.format.Name == FormatCSV:
 		if len(v.format.Header) == 0 {
 			return types.NewStringList(adapter{}, v.fields)
 		}
