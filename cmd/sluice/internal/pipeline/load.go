@@ -143,7 +143,8 @@ func (r *reader) source(s *Spec, f field) {
 	s.Group = r.text(source["group"])
 	s.groupAt = source["group"]
 	s.orderingAt = source["ordering"]
-	s.Ordering = map[string]sluice.Ordering{"key": sluice.ByKey, "unordered": sluice.Unordered}[r.choice(s.orderingAt, "partition", "key", "unordered")]
+	ordering := r.choice(s.orderingAt, "partition", "key", "unordered")
+	s.Ordering = map[string]sluice.Ordering{"key": sluice.ByKey, "unordered": sluice.Unordered}[ordering]
 	s.HasStart = source["start"].present()
 	s.Start = r.start(source["start"])
 }
