@@ -189,7 +189,7 @@ func TestRunToTopicTooLarge(t *testing.T) {
 			t.Parallel()
 			_, address := topics(t)
 			file := write(t, "large.yaml", fmt.Sprintf("name: large\nkafka: {brokers: [%q]}\nsource: {topics: [orders]}\ndecode: raw\n"+
-				"sink: {topic: {name: paid, value: '{"a": value, "b": value, "c": value, "d": value}'}}\ndelivery: %s\ndead_letter: {topic: orders.dlq}\n",
+				"sink: {topic: {name: paid, value: '[value + value, value + value]'}}\ndelivery: %s\ndead_letter: {topic: orders.dlq}\n",
 				address, delivery))
 			for i := range 20 {
 				value := "small"
