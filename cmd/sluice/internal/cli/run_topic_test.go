@@ -249,8 +249,14 @@ func TestRunToTopicWaitsForAcknowledgements(t *testing.T) {
 				return response, nil, true
 			})
 			s := lineOf[topicSummary](t, execute(t, ExitDone, "run", file, "--until-caught-up"))
-			if n := len(committedIn(t, address, "paid")); n != 30 || s.DeadLettered != 0 {
-				t.Errorf("%d records are there, want 30; %+v", n, s)
+			there := committedIn(t, address, "paid")
+			keys := map[string]bool{}
+			for _, r := range there {
+				keys[string(r.Key)] = true
+			}
+			// At least once, what was acknowledged beside a refused record is written again.
+			if len(keys) != 30 || s.DeadLettered != 0 || delivery == "exactly_once" && len(there) != 30 {
+				t.Errorf("%d records of %d keys are there, want 30; %+v", len(there), len(keys), s)
 			}
 			if strings.Count(refused.String(), "\n") <= 5 {
 				t.Error("nothing was refused")
