@@ -57,7 +57,7 @@ type job struct {
 }
 
 func jobs() []job {
-	return []job{partitionJob(), keyJob(), workersJob(), crashJob(), rebalanceJob(), backoffJob(), idleJob()}
+	return []job{partitionJob(), keyJob(), workersJob(), crashJob(), rebalanceJob(), backoffJob(), idleJob(), copyJob()}
 }
 
 // run runs each arm in turn, several times.

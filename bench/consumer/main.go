@@ -8,6 +8,7 @@
 //	rebalance   a fourth member joins and leaves: the longest gap of a partition that stays
 //	backoff     how late a retry is, under full load
 //	idle        1,000 partitions without a record: processor and memory
+//	copy        to another topic: exactly once in transactions of 100 ms against at least once, and the client's own session
 //
 // Every arm runs in a process of its own, in turns; every round begins with another arm. Records have 256 B, topics 6 partitions unless
 // said. Kafka is started, or named by KAFKA_BROKERS. Parallel Consumer needs javac and mvn; without them its arms are left out, and the

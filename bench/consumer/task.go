@@ -22,6 +22,7 @@ type task struct {
 	Brokers []string `json:"brokers"`
 	Topic   string   `json:"topic"`
 	Group   string   `json:"group"`
+	Output  string   `json:"output"` // the topic to write to
 	Profile string   `json:"profile"`
 
 	Ordering sluice.Ordering `json:"ordering"`
@@ -67,6 +68,7 @@ func runChild(ctx context.Context, text string) error {
 	does := map[string]func(context.Context, task) (values, error){
 		doRaw: rawLoop, doSluice: sluiceConsumer, doSleepers: sleepers,
 		doStuck: stuck, doRestart: restart, doMember: member, doBackoff: backingOff, doIdle: idle,
+		doTransact: transact, doResend: resend, doEnqueue: enqueue, doSession: session,
 	}
 	do := does[t.Do]
 	if do == nil {
