@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -148,9 +149,7 @@ func transact(ctx context.Context, t task) (values, error) {
 		cfg.Events.Committed = func(i sluice.CommittedInfo) {
 			mu.Lock()
 			defer mu.Unlock()
-			for p, offset := range i.Offsets[t.Topic] {
-				at[p] = offset
-			}
+			maps.Copy(at, i.Offsets[t.Topic])
 		}
 	}, func(app *sluice.App) error {
 		return sluice.AddTransact(app, sluice.TransactRoute[[]byte]{
@@ -239,7 +238,7 @@ func (t task) producing(ctx context.Context, acknowledged *atomic.Int64, add fun
 func session(ctx context.Context, t task) (values, error) {
 	s, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(t.Brokers...), kgo.ConsumerGroup(t.Group), kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.Group),
-		kgo.TransactionTimeout(10*time.Second), kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.RequireStableFetchOffsets(),
+		kgo.TransactionTimeout(10*time.Second), kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(50<<20), kgo.FetchMaxPartitionBytes(1<<20), kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()),

@@ -109,7 +109,7 @@ func (c *copying) run(t *testing.T) {
 			return written >= share && (written > stable || c.delivery == "at_least_once")
 		})
 		p.signal(t, syscall.SIGKILL)
-		<-p.ended
+		t.Logf("killed: %v", <-p.ended)
 		written, _ := c.ends(t)
 		at := c.committed(t)
 		t.Logf("killed with %d written, %d of %d committed", written, at, copied)
