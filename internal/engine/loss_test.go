@@ -42,9 +42,9 @@ func TestInvariant1ACutAboveTheFrontierStepsOverNothing(t *testing.T) {
 	}
 }
 
-// An abort goes back to the last commit. Where the log was cut off meanwhile, that is another place than the one where the log goes on, and
-// the records between them would be stepped over: the partition halts, and a restart begins at the commit.
-func TestInvariant12ALogThatIsCutOffInATransactionHalts(t *testing.T) {
+// newTransacting is an engine that was never started, and its route.
+func newTransacting(t *testing.T) (*Engine, *Route) {
+	t.Helper()
 	route := &Route{Topics: []string{"t"}, Workers: 1, Handle: func(context.Context, *Work, *kgo.Record, int) Outcome { return Outcome{} }}
 	e, err := New(Config{
 		Group: "g", Routes: []*Route{route}, Logger: slog.New(slog.DiscardHandler), MaxBytes: 1 << 20, StallAfter: time.Minute,
@@ -53,7 +53,14 @@ func TestInvariant12ALogThatIsCutOffInATransactionHalts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.cancelClient()
+	t.Cleanup(e.cancelClient)
+	return e, route
+}
+
+// An abort goes back to the last commit. Where the log was cut off meanwhile, that is another place than the one where the log goes on, and
+// the records between them would be stepped over: the partition halts, and a restart begins at the commit.
+func TestInvariant12ALogThatIsCutOffInATransactionHalts(t *testing.T) {
+	e, route := newTransacting(t)
 	e.mu.Lock()
 	a := e.newAssignment(part{"t", 0}, route)
 	a.start(position{next: 100, epoch: -1, committed: 100})
@@ -77,15 +84,7 @@ func TestInvariant12ALogThatIsCutOffInATransactionHalts(t *testing.T) {
 // Between the moment in which the client knows itself by another name and the one in which it tells us, a transaction may end. What it has
 // of partitions is the other member's, whom the group took for dead: somebody else may have them.
 func TestInvariant12AnotherMemberCommitsNothing(t *testing.T) {
-	route := &Route{Topics: []string{"t"}, Workers: 1, Handle: func(context.Context, *Work, *kgo.Record, int) Outcome { return Outcome{} }}
-	e, err := New(Config{
-		Group: "g", Routes: []*Route{route}, Logger: slog.New(slog.DiscardHandler), MaxBytes: 1 << 20, StallAfter: time.Minute,
-		Transact: &Transact{ID: "g", Interval: time.Second, Timeout: 10 * time.Second},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.cancelClient()
+	e, route := newTransacting(t)
 	e.mu.Lock()
 	e.member = "one"
 	a := e.newAssignment(part{"t", 0}, route)
