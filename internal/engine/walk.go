@@ -118,15 +118,11 @@ func (r *run) mayPass(it item, out Outcome) bool {
 
 // handleAlone calls the route's handler for one record.
 func (e *Engine) handleAlone(rt *Route, r *run, it item) Outcome {
+	if rt.HandleBatch == nil {
+		return e.call(rt, r, it)
+	}
 	if rt.CommitManually {
 		it.record = e.own(it.record)
-	}
-	switch {
-	case rt.HandleBatch != nil:
-	case rt.Timeout > 0:
-		return rt.inTime(r.a.ctx, r.work, it)
-	default:
-		return rt.Handle(r.a.ctx, r.work, it.record, it.attempts()+1)
 	}
 	out := rt.handleBatch(r.a.ctx, &Batch{
 		Work: r.work, Next: it.record.Offset + 1, NextEpoch: it.record.LeaderEpoch,

@@ -221,17 +221,7 @@ func (e *Engine) handleRecords(rt *Route, r *run) (out Outcome, skipped int) {
 		if it.condemned() {
 			return Outcome{Kind: condemned, Err: it.trouble.err}, skipped
 		}
-		if rt.CommitManually {
-			it.record = e.own(it.record)
-		}
-		if rt.Timeout == 0 {
-			out = rt.Handle(a.ctx, r.work, it.record, it.attempts()+1)
-		} else {
-			out = rt.inTime(a.ctx, r.work, it)
-		}
-		if out.Kind == Done && len(out.Records) > 0 && !e.writeOut(r, out.Records) {
-			out = Outcome{Kind: HandedBack}
-		}
+		out = e.call(rt, r, it)
 		if out.Kind == Skipped && !rt.CommitManually { // there judge finishes it
 			e.tellSkipped(it.record, out.Err)
 			skipped++
@@ -243,6 +233,22 @@ func (e *Engine) handleRecords(rt *Route, r *run) (out Outcome, skipped int) {
 		r.done.Store(int32(i) + 1)
 	}
 	return out, skipped
+}
+
+// call calls the handler for one record, and writes what it returned, on a route that works in transactions.
+func (e *Engine) call(rt *Route, r *run, it item) (out Outcome) {
+	if rt.CommitManually {
+		it.record = e.own(it.record)
+	}
+	if rt.Timeout == 0 {
+		out = rt.Handle(r.a.ctx, r.work, it.record, it.attempts()+1)
+	} else {
+		out = rt.inTime(r.a.ctx, r.work, it)
+	}
+	if out.Kind == Done && len(out.Records) > 0 && !e.writeOut(r, out.Records) {
+		out = Outcome{Kind: HandedBack}
+	}
+	return out
 }
 
 func (e *Engine) recordsDone(r *run, took time.Duration, out Outcome, failed item, skipped int) {
