@@ -53,15 +53,14 @@ func (e *Engine) reclaim(a *assignment, cause error) {
 // have had the partition since: the client joins again without a word (kgo 1.22.2), and goes on where it stood. We go on where
 // the group's commit is.
 func (e *Engine) reopen(a *assignment) {
-	switch a.state {
-	case open, finishing:
-	case starting: // its start is being read now
+	switch {
+	case a.tracker == nil: // its start is being read now, or its claim was refused: nothing of it is at stake
 		a.member = e.member
 		return
-	case leaving: // the app stops
+	case a.state == leaving, a.state == finishing: // the app stops
 		e.close(a, ErrLost)
 		return
-	case moving, halted, closed:
+	case a.state == moving, a.state == closed:
 		return
 	}
 	e.log.Warn("the group had taken this member for dead; the partition begins again at the group's commit",

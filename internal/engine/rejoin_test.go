@@ -1,0 +1,119 @@
+package engine_test
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-go/sluice/internal/bubble"
+	"github.com/sluice-go/sluice/internal/engine"
+)
+
+// expelInSilence lets the group forget the member while it joins again: the client joins under another member id, keeps what it had, and
+// tells nobody.
+func expelInSilence(c *bubble.Cluster) {
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Group: "g", Err: kerr.UnknownMemberID, Count: 1})
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", Err: kerr.RebalanceInProgress, Count: 1})
+}
+
+// A partition that was halted when the group took its member for dead may have been somebody else's since: it begins again at the
+// group's commit, as after any other loss. What it had committed was no loss: a stop is clean.
+func TestInvariant10AHaltedPartitionOfAnotherMemberBeginsAgain(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 20, 0)
+		var mended atomic.Bool
+		cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
+			if r.Offset == 7 && !mended.Load() {
+				return engine.Outcome{Kind: engine.Poison, Err: errBad}
+			}
+			return engine.Outcome{}
+		})
+		cfg.Routes[0].OnFailure = engine.Halt
+		e, stop := run(t, cfg)
+		state := func() string {
+			if s := e.Snapshot(); len(s.Partitions) == 1 {
+				return s.Partitions[0].State
+			}
+			return ""
+		}
+		c.Until("the halt", func() bool { return state() == "halted" && c.Committed("g", "orders", 0) == 7 })
+		member := e.Snapshot().MemberID
+		expelInSilence(c)
+		c.Until("it is another member", func() bool { id := e.Snapshot().MemberID; return id != "" && id != member })
+		c.Until("it begins again, and halts again", func() bool { return e.Stats().Failed == 2 && state() == "halted" })
+		mended.Store(true)
+		expelInSilence(c)
+		c.Until("the rest", func() bool { return c.Committed("g", "orders", 0) == 20 })
+		time.Sleep(time.Minute)
+		if n := e.Stats().CommitsFailed; n > 0 {
+			t.Errorf("%d commits failed", n)
+		}
+		if err := stop(); err != nil {
+			t.Errorf("invariant 10: Run: %v", err)
+		}
+	})
+}
+
+// The same where the halted partition only stays as it was: nothing of it is lost.
+func TestInvariant10AStopWithAHaltedPartitionOfAnotherMemberIsClean(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 20, 0)
+		cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
+			if r.Offset == 7 {
+				return engine.Outcome{Kind: engine.Poison, Err: errBad}
+			}
+			return engine.Outcome{}
+		})
+		cfg.Routes[0].OnFailure = engine.Halt
+		e, stop := run(t, cfg)
+		c.Until("the halt", func() bool { return c.Committed("g", "orders", 0) == 7 })
+		member := e.Snapshot().MemberID
+		expelInSilence(c)
+		c.Until("it is another member", func() bool { id := e.Snapshot().MemberID; return id != "" && id != member })
+		time.Sleep(time.Minute)
+		if err := stop(); err != nil {
+			t.Errorf("invariant 10: Run: %v", err)
+		}
+	})
+}
+
+// A stop handles what BeforeHandle has committed, but not as another member: then it is lost, and nothing of it begins again.
+func TestAStopThatHandlesWhatIsCommittedFirstEndsWhenItIsExpelled(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 20, 0)
+		var assigned, lost, released atomic.Int64
+		release := make(chan struct{})
+		cfg := engineConfig(t, c, func(*kgo.Record) engine.Outcome { <-release; return engine.Outcome{} })
+		cfg.Routes[0].CommitFirst, cfg.Routes[0].CommitInterval = true, 0
+		cfg.DrainTimeout = 10 * time.Minute
+		cfg.Observer.Assigned = func(engine.AssignedInfo) { assigned.Add(1) }
+		cfg.Observer.Released = func(i engine.ReleasedInfo) {
+			released.Add(1)
+			if i.Lost {
+				lost.Add(1)
+			}
+		}
+		e, stop := run(t, cfg)
+		c.Until("they are committed first", func() bool { return c.Committed("g", "orders", 0) == 20 })
+		member := e.Snapshot().MemberID
+		stopped := make(chan error, 1)
+		go func() { stopped <- stop() }()
+		c.Until("the drain", func() bool { s := e.Snapshot(); return len(s.Partitions) == 1 && s.Partitions[0].State == "leaving" })
+		expelInSilence(c)
+		c.Until("it is another member", func() bool { id := e.Snapshot().MemberID; return id != "" && id != member })
+		time.Sleep(2 * time.Minute) // the group waits for the one that it takes for dead
+		close(release)
+		if err := <-stopped; !errors.Is(err, engine.ErrLost) {
+			t.Errorf("Run: %v, want ErrLost", err)
+		}
+		if a, r, l := assigned.Load(), released.Load(), lost.Load(); a != 1 || r != 1 || l != 1 {
+			t.Errorf("%d times assigned, %d released, %d lost; want one of each", a, r, l)
+		}
+	})
+}
