@@ -173,7 +173,7 @@ func (e *Engine) lastCommit(ctx context.Context, as []*assignment) error {
 	for try := 1; ; try++ {
 		err := e.commit(ctx, as, demanded)
 		if err == nil || try == lastCommitTries || errors.Is(err, kerr.UnknownMemberID) ||
-			errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.FencedInstanceID) {
+			errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.FencedInstanceID) || errors.Is(err, errExpelled) {
 			return err
 		}
 		select {

@@ -117,3 +117,43 @@ func TestAStopThatHandlesWhatIsCommittedFirstEndsWhenItIsExpelled(t *testing.T) 
 		}
 	})
 }
+
+// What a commit leaves out as it is another member's is not for this one to commit, however often it tries.
+func TestTheLastCommitOfAnotherMemberIsTriedOnce(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 20, 0)
+		var held, joins, stops atomic.Bool
+		var commits atomic.Int64
+		release := make(chan struct{})
+		cfg := engineConfig(t, c, func(*kgo.Record) engine.Outcome { return engine.Outcome{} })
+		cfg.CommitTimeout, cfg.Routes[0].CommitInterval = 5*time.Minute, time.Hour
+		cfg.AfterPoll = func() { // holds the assign up, so that the client is another member and we do not know yet
+			if held.Load() {
+				<-release
+			}
+		}
+		cfg.BeforeCommit = func() {
+			if stops.Load() {
+				commits.Add(1)
+			}
+		}
+		e, stop := run(t, cfg)
+		c.Until("the work", func() bool { return e.Stats().Finished == 20 })
+		held.Store(true)
+		c.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (answer kmsg.Response, err error, handled bool) {
+			joins.Store(true)
+			c.SleepControl(func() { time.Sleep(5 * time.Second) })
+			return answer, err, handled
+		})
+		expelInSilence(c)
+		c.Until("it joins", joins.Load)
+		stops.Store(true)
+		time.AfterFunc(2*time.Minute, func() { close(release) })
+		if err := stop(); !errors.Is(err, engine.ErrLost) {
+			t.Errorf("Run: %v, want ErrLost", err)
+		}
+		if n := commits.Load(); n != 1 {
+			t.Errorf("%d last commits, want one", n)
+		}
+	})
+}
