@@ -205,7 +205,7 @@ func (e *Engine) fetchFailed(p part, err error) {
 		case a == nil:
 		case a.takes():
 			e.outOfRange(a)
-		case a.seeking: // still, and the client asks at once
+		default: // its place is being looked for, and the client asks at once
 			e.rest(a)
 		}
 	case p.topic == "": // the group's: OnGroupManageError has it
@@ -236,9 +236,9 @@ func (e *Engine) fetchFailed(p part, err error) {
 // asked 700 times a second.
 const fetchRest = time.Second
 
-// rest pauses a partition for a while.
+// rest pauses a partition for a while; one that moves until it is there.
 func (e *Engine) rest(a *assignment) {
-	if a.paused || a.state != open {
+	if a.paused || a.state != open && a.state != moving {
 		return
 	}
 	a.paused = true

@@ -157,3 +157,40 @@ func TestTheLastCommitOfAnotherMemberIsTriedOnce(t *testing.T) {
 		}
 	})
 }
+
+// The client asks again at once for what it could not fetch. A partition that moves may do so for long: until its place is known.
+func TestAPartitionThatMovesIsNotFetchedAgainAtOnce(t *testing.T) {
+	for name, err := range map[string]*kerr.Error{"a right is gone": kerr.TopicAuthorizationFailed, "outside of the log": kerr.OffsetOutOfRange} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 20, 0)
+				link := c.NewLink()
+				cfg := engineConfig(t, c, func(*kgo.Record) engine.Outcome { return engine.Outcome{} })
+				cfg.Options = c.Options(link.Dial)
+				e, stop := run(t, cfg)
+				c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 20 })
+				lookUp := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Group: "g", Err: kerr.UnknownServerError, Count: -1})
+				expelInSilence(c)
+				c.Until("it moves", func() bool { return e.Snapshot().Partitions[0].State == "reclaiming" })
+				var fetches atomic.Int64
+				refused := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "orders", Err: err, Count: -1, When: func(kmsg.Request) bool {
+					if fetches.Add(1) == 1000 {
+						go link.Cut() // else no virtual time would ever pass
+					}
+					return true
+				}})
+				time.Sleep(10 * time.Second)
+				if n := fetches.Load(); n == 0 || n > 30 {
+					t.Errorf("%d fetches within 10 s", n)
+				}
+				refused.Remove()
+				lookUp.Remove()
+				c.Produce("orders", 0, 20, 10, 0)
+				c.Until("the rest", func() bool { return c.Committed("g", "orders", 0) == 30 })
+				if err := stop(); err != nil {
+					t.Errorf("Run: %v", err)
+				}
+			})
+		})
+	}
+}
