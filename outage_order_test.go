@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/internal/bubble"
 )
@@ -255,6 +259,37 @@ func TestWhatAWalkIsThroughWithIsFinishedAtOnce(t *testing.T) {
 					c.Until("all of it", func() bool { return c.Committed("g", "orders", 0) == 4 })
 					if n := k.called(2); n != 1 {
 						t.Errorf("it was called for %d times", n)
+					}
+					m.leave(t)
+				})
+			})
+		}
+	}
+}
+
+// EachRecord: what a walk is through with is committed before the next record of its lane is called, as it is elsewhere; and what was
+// skipped or dropped shows of no outage, though nothing else was called.
+func TestInvariant11WhatAWalkIsThroughWithIsNoOutage(t *testing.T) {
+	for name, outcome := range map[string]error{"skipped": sluice.Skip("of no interest"), "dropped": sluice.Poison(io.EOF)} {
+		for _, batch := range []int{0, 10} {
+			t.Run(fmt.Sprintf("%s, batches of %d", name, batch), func(t *testing.T) {
+				bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+					k := &clerk{fails: map[int]error{1: io.EOF, 2: outcome}, slow: map[int]time.Duration{2: 2 * time.Second}}
+					m := join(t, configFor(t, c, nil), k.add(sluice.Policy{
+						Commit: sluice.EachRecord(), Retry: sluice.Retry{MaxAttempts: 2}, OnFailure: sluice.Drop{},
+					}, batch))
+					c.Until("the commit of where it begins", func() bool { return c.Committed("g", "orders", 0) == 0 })
+					refused := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "g", Err: kerr.RebalanceInProgress, Count: -1})
+					c.Produce("orders", 0, 1, 4, 0)
+					c.Until("the walk", func() bool { return k.called(2) > 0 })
+					time.Sleep(time.Minute)
+					if n := k.called(3); n > 0 {
+						t.Errorf("the third was called %d times before the second was committed", n)
+					}
+					refused.Remove()
+					c.Until("all of it", func() bool { return c.Committed("g", "orders", 0) == 4 })
+					if s := m.app.Stats(); s.Outages > 0 || k.called(2) != 1 {
+						t.Errorf("invariant 11: %d outages, while a record was skipped or dropped; it was called for %d times", s.Outages, k.called(2))
 					}
 					m.leave(t)
 				})

@@ -77,7 +77,9 @@ func (e *Engine) walk(rt *Route, r *run, outs *[]Outcome) {
 			return
 		}
 		if out.Kind != Failed && i < len(r.items)-1 && e.letGo(r, i, out) {
-			*outs = (*outs)[:i]
+			if *outs = (*outs)[:i]; rt.CommitEach {
+				return // its commit comes first
+			}
 		}
 	}
 }
@@ -97,6 +99,7 @@ func (e *Engine) letGo(r *run, i int, out Outcome) bool {
 	e.judge(r, l, &it, out, false)
 	r.items = slices.Delete(r.items, i, i+1)
 	r.counts[0]--
+	r.letGo = true
 	r.look = look{} // the next one is at the same place
 	e.account(r.a, time.Since(r.started))
 	return true
@@ -163,12 +166,12 @@ func (e *Engine) walkDone(r *run, took time.Duration, outs []Outcome, owned []*k
 	switch {
 	case good >= 0:
 		v = succeeded
-	case !slices.ContainsFunc(outs, func(o Outcome) bool { return o.Kind != condemned && o.Kind != HandedBack }):
+	case !r.letGo && !slices.ContainsFunc(outs, func(o Outcome) bool { return o.Kind != condemned && o.Kind != HandedBack }):
 		v = nobodyElse
 	}
 	e.giveBack(a, l, kept)
 	e.account(a, took)
 	e.probed(r, v)
-	e.resumeLane(l, a.finishes > finishes)
+	e.resumeLane(l, r.letGo || a.finishes > finishes)
 	r.over()
 }

@@ -33,6 +33,7 @@ type run struct {
 	done      atomic.Int32 // records that the handler is through with: published by the worker after each
 	published int          // of them, those that the tracker knows; guarded by Engine.mu
 	walked    atomic.Int32 // of a walk: records before the one at hand; published as done is
+	letGo     bool         // of a walk: it is through with some that are not among its items any more
 	end       func()       // what the outcome does to the whole assignment, once the run's records are accounted for
 
 	number  uint64 // of the route's runs
@@ -89,7 +90,7 @@ func (e *Engine) next(rt *Route, r *run) bool {
 		r.lanes, r.counts, r.items = r.lanes[:0], r.counts[:0], r.items[:0]
 		rt.begun++
 		r.number = rt.begun
-		r.published, r.proved, r.witness = 0, false, rt.worked
+		r.published, r.proved, r.letGo, r.witness = 0, false, false, rt.worked
 		r.done.Store(0)
 		r.walked.Store(0)
 		n := rt.beginProbe(r, a.ready.peek())
