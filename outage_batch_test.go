@@ -85,3 +85,45 @@ func TestAnOutageEndsBesideARecordThatRollsItsBatchBack(t *testing.T) {
 		}
 	})
 }
+
+// A batch whose records are all named as failed, one by one, is tried one by one in an outage, and not after it.
+func TestAfterAnOutageBatchesAreWholeAgain(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+		const n = 50
+		var away, first atomic.Bool
+		var calls atomic.Int64
+		away.Store(true)
+		c.Produce("orders", 0, 0, n, 0)
+		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+			return sluice.AddBatch(app, sluice.BatchRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text, MaxSize: n,
+				Policy: sluice.Policy{Retry: sluice.Retry{MaxAttempts: 1000}, OnFailure: sluice.DeadLetter{Topic: "dlq"}},
+				Handle: func(_ context.Context, b sluice.Batch[string]) error {
+					if !away.Load() {
+						calls.Add(1)
+						return nil
+					}
+					if first.CompareAndSwap(false, true) {
+						return sluice.Outage(errors.New("the database is away"))
+					}
+					failed := make(map[int]error)
+					for i := range b.Messages {
+						failed[i] = errors.New("the database is away")
+					}
+					return &sluice.BatchError{Failed: failed}
+				},
+			})
+		})
+		c.Until("the outage", func() bool { return m.app.Stats().Outages > 0 })
+		time.Sleep(time.Hour)
+		away.Store(false)
+		c.Until("all of it", func() bool { return c.Committed("g", "orders", 0) == n })
+		m.leave(t)
+		if got := calls.Load(); got > 10 {
+			t.Errorf("%d calls for %d records after the outage, want few", got, n)
+		}
+		if dead := len(c.Read("dlq")); dead > 0 {
+			t.Errorf("invariant 11: %d dead letters of an outage", dead)
+		}
+	})
+}

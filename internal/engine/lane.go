@@ -38,6 +38,7 @@ type trouble struct {
 	class       string
 	due         time.Time // not before
 	alone       bool      // in a batch of its own
+	aloneIn     *outage   // likewise, as long as that lasts
 	settled     bool      // on fenced routes: done with, its batch only has to step over it
 	tried       *outage   // the last one that it failed in
 	condemned   bool      // used up its attempts or its time, while others succeed: not called again
@@ -221,8 +222,13 @@ func (it item) attempts() int {
 }
 
 func (it item) settled() bool   { return it.trouble != nil && it.trouble.settled }
-func (it item) alone() bool     { return it.trouble != nil && it.trouble.alone }
 func (it item) condemned() bool { return it.trouble != nil && it.trouble.condemned }
+
+// alone tells whether a record has to be in a batch of its own.
+func (it item) alone() bool {
+	t := it.trouble
+	return t != nil && (t.alone || t.aloneIn != nil && !t.aloneIn.over)
+}
 
 // batchReady counts a lane that became ready on a batch route, and lists the assignment when its batch is due.
 func (e *Engine) batchReady(a *assignment, l *lane) {

@@ -37,6 +37,7 @@ type outage struct {
 	failed   int        // probes
 	due      bool       // a probe may start
 	probe    *run       // under way
+	over     bool
 }
 
 // inNoTime is how long calls may take that are followed by another one's success, to be taken for one and the same moment.
@@ -118,7 +119,9 @@ func (o *outage) failedIn(r *run, it *item, together bool) {
 	}
 	if r.probe {
 		o.err, o.failures = t.err, true
-		t.alone = !together && rt.HandleBatch != nil // a batch that it rolls back tells nothing of the others
+		if !together && rt.HandleBatch != nil { // a batch that it rolls back tells nothing of the others
+			t.aloneIn = o
+		}
 	}
 	if !o.told && !together && it.exhausted(r.a, 0, rt.overdue(t.last)) {
 		t.alone = rt.HandleBatch != nil
@@ -261,7 +264,7 @@ func (e *Engine) endOutage(rt *Route, o *outage) {
 		e.probeNow(rt, o)
 		return
 	}
-	rt.outage = nil
+	rt.outage, o.over = nil, true
 	rt.held.Store(false)
 	if o.told {
 		rt.recovered = time.Now()

@@ -155,7 +155,7 @@ func (e *Engine) settled(a *assignment, it *item) bool {
 	if it.trouble == nil {
 		it.trouble = new(trouble)
 	}
-	it.trouble.settled, it.trouble.due, it.trouble.alone = true, time.Time{}, false
+	it.trouble.settled, it.trouble.due, it.trouble.alone, it.trouble.aloneIn = true, time.Time{}, false, nil
 	return true
 }
 

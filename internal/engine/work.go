@@ -169,10 +169,7 @@ func (e *Engine) batchTaken(a *assignment) {
 
 // mayShare tells whether a record may be in the run with those before it.
 func (r *run) mayShare(it item) bool {
-	if t := it.trouble; t != nil && (t.alone || t.due.After(r.started)) {
-		return false
-	}
-	return r.a.mayHandle(it)
+	return !it.alone() && !it.due().After(r.started) && r.a.mayHandle(it)
 }
 
 // take moves up to n records of a lane into the run, as far as they are due and may share it.
