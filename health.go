@@ -13,7 +13,8 @@ type Health struct {
 	// Problems says what is wrong, a sentence each; empty when all is well.
 	Problems []string `json:"problems"`
 	// Notes says what is worth knowing and makes nothing unready: that other members of the group read other topics, as they may while
-	// a new version is deployed. Omitted in JSON when there are none.
+	// a new version is deployed; that a copy in a retry topic has failed for five minutes, and nothing else has succeeded here that would
+	// show that it is the copy's own fault. Omitted in JSON when there are none.
 	Notes []string `json:"notes,omitempty"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +41,9 @@ func TestCopiesThatFailOnAQuietSourceAreNoOutage(t *testing.T) {
 			if h := m.app.Health(); !h.Ready || m.app.Stats().Outages > outages || m.app.Stats().DeadLettered > 0 {
 				t.Errorf("%d copies: %v, %+v", n, h.Problems, m.app.Stats())
 			}
+			if notes := m.app.Health().Notes; len(notes) != int(n) || !strings.Contains(notes[0], "orders.g.retry.1m") {
+				t.Errorf("%d copies wait for another record that succeeds, and health notes: %q", n, notes)
+			}
 			before, at := good.Load(), time.Now()
 			c.Produce("orders", 7, 0, 1, 0)
 			c.Until("the good one", func() bool { return good.Load() > before })
@@ -51,6 +55,9 @@ func TestCopiesThatFailOnAQuietSourceAreNoOutage(t *testing.T) {
 				c.Produce("orders", 7, 0, 1, 0)
 			}
 			c.Until("the dead letters", func() bool { return m.app.Stats().DeadLettered == int64(n) })
+			if notes := m.app.Health().Notes; len(notes) > 0 {
+				t.Errorf("%d copies are dead letters, and health notes: %q", n, notes)
+			}
 			m.leave(t)
 		})
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -84,4 +85,27 @@ func (e *Engine) release(a *assignment) {
 func (a *assignment) aged(end int64, now time.Time) {
 	frontier, _ := a.frontier()
 	a.ages.add(end, frontier, now)
+}
+
+// copyPatience is how long a copy may fail without another record's success before health has a note of it.
+const copyPatience = 5 * time.Minute
+
+// unprovedText tells of a copy that has failed for long, while nothing has succeeded that would show that it is its own fault; "" when
+// there is none among those that were looked at.
+func (a *assignment) unprovedText(now time.Time) string {
+	rt, seen := a.route, 0
+	if a.work.Delays == 0 || !rt.breaks() || rt.outage != nil {
+		return ""
+	}
+	for l := range a.parked {
+		it := l.queue.peek()[0]
+		if t := it.trouble; t != nil && t.begun > 0 && rt.worked <= t.begun && now.Sub(t.first) >= copyPatience {
+			return fmt.Sprintf("%v: offset %d has failed for %v, and goes on only when another record of this member succeeds, as it may "+
+				"be an outage: %v", a.part, it.record.Offset, now.Sub(t.first).Round(time.Second), t.err)
+		}
+		if seen++; seen == problemSample {
+			break
+		}
+	}
+	return ""
 }

@@ -47,6 +47,9 @@ func (e *Engine) Health() Health {
 		if p := a.stallText(now); p != "" {
 			h.Problems = append(h.Problems, p)
 		}
+		if n := a.unprovedText(now); n != "" {
+			h.Notes = append(h.Notes, n)
+		}
 	}
 	for _, rt := range e.cfg.Routes {
 		if p := rt.outageProblem(); p != "" && e.worksOn(rt) {
@@ -79,10 +82,11 @@ func (e *Engine) Health() Health {
 	if p := e.beginFails.text(now, "no transaction can begin"); p != "" {
 		h.Problems = append(h.Problems, p)
 	}
-	slices.Sort(h.Problems)
 	if e.membersNote != "" {
 		h.Notes = append(h.Notes, e.membersNote)
 	}
+	slices.Sort(h.Problems)
+	slices.Sort(h.Notes)
 	return h
 }
 
