@@ -97,7 +97,9 @@ func (a *App) add(r addedRoute) error {
 // Run joins the group and works until ctx ends. Then it stops in two steps: it takes nothing new, lets what runs end for at
 // most DrainTimeout, and commits, all while it still is a member; then it leaves the group. It returns nil after a clean
 // drain, and by DrainTimeout plus CommitTimeout plus 2 s whatever the brokers do. Before it joins, it runs Check, and creates the
-// retry topics (Policy.RetryTopics) that there are not.
+// retry topics (Policy.RetryTopics) that there are not. Where no broker answers it returns Check's error, which names their addresses: at
+// once where connections are refused, else within 10 s. A wrong address is told like this, and not tried for ever; whoever starts the
+// process starts it again. Once it has joined, brokers may be away for as long as they like.
 func (a *App) Run(ctx context.Context) error {
 	e, err := a.start()
 	if err != nil {
