@@ -57,7 +57,7 @@ func (e *Engine) reopen(a *assignment) {
 	case a.tracker == nil: // its start is being read now, or its claim was refused: nothing of it is at stake
 		a.member = e.member
 		return
-	case a.state == leaving, a.state == finishing: // the app stops
+	case e.stopping:
 		e.close(a, ErrLost)
 		return
 	case a.state == moving, a.state == closed:
