@@ -63,6 +63,9 @@ func (p *process) route(app *sluice.App) error {
 		Retry: sluice.Retry{MaxAttempts: s.attempts, Backoff: s.backoff, MaxBackoff: 4 * time.Second, Breaker: s.breaker},
 		Stuck: s.stuck, RetryTopics: s.retries,
 	}
+	if s.transacts() {
+		return p.addTransact(app, policy)
+	}
 	if s.stream {
 		policy.Workers = 0
 		return sluice.AddStream(app, sluice.StreamRoute[*record]{Topics: []string{topic}, Decode: p.decode, Handle: p.handleStream, Policy: policy})

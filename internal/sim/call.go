@@ -170,6 +170,9 @@ func (c *call) judge(m sluice.Message[*record], err error, alone bool) {
 		r.given = append(r.given, c.t)
 		c.finishLater(m)
 		return
+	case w.scenario.transacts() && c.returned && (err == nil || r.kind == skips): // over when its transaction is committed
+		r.given = append(r.given, c.t)
+		return
 	case c.returned && (err == nil || alone && r.kind == skips && sluice.IsOutcome(err)):
 		w.ledger.finish(r, c.t)
 		return
@@ -227,7 +230,7 @@ func (p *process) give(r *record, t *tenure, sure bool) {
 		r.gaveUp = time.Now()
 	}
 	r.given = append(r.given, t)
-	if p.w.scenario.drops() && sure {
+	if p.w.scenario.drops() && sure && !p.w.scenario.transacts() {
 		p.w.ledger.finish(r, t)
 	}
 }

@@ -20,6 +20,8 @@ type commits struct {
 	backed  []bool  // that seek is over
 	last    kmsg.Request
 	seen    int
+
+	generation int32 // of the group, or a later one; of the classic protocol
 }
 
 func newCommits(partitions int32) *commits {
@@ -71,6 +73,7 @@ func (w *world) membership(req kmsg.Request) {
 			p.joins = time.Now()
 		}
 	case *kmsg.SyncGroupRequest:
+		w.commits.generation = max(w.commits.generation, r.Generation)
 		w.trace.notef("group", "SyncGroup of %q, generation %d, %d assignments", r.MemberID, r.Generation, len(r.GroupAssignment))
 		if p := w.processOf(r.MemberID); p != nil {
 			p.waited()
@@ -161,7 +164,11 @@ func (w *world) commit(req *kmsg.OffsetCommitRequest) {
 	for _, t := range req.Topics {
 		for _, c := range t.Partitions {
 			log := w.scenario.log(t.Topic, c.Partition)
-			w.commitOf(p, log, c.Offset)
+			if w.scenario.transacts() { // of one in which nothing was written
+				w.commitInTransaction(req.MemberID, req.Generation, log, c.Offset)
+			} else {
+				w.commitOf(p, log, c.Offset)
+			}
 			if t := p.latest(log); t != nil { // which may have ended at this very moment
 				t.sent = time.Now()
 			}
@@ -286,6 +293,9 @@ func (w *world) outlived(began time.Time) bool {
 
 // bury notes the dead letters of a produce request, or the copies for a retry topic.
 func (w *world) bury(req *kmsg.ProduceRequest, name string) {
+	if w.scenario.transacts() {
+		return // audited when it is committed
+	}
 	for _, t := range req.Topics {
 		if cmp.Or(t.Topic, w.names[t.TopicID]) != name {
 			continue

@@ -68,7 +68,12 @@ func (s *scenario) log(name string, partition int32) int32 {
 func (s *scenario) logs() int32 { return s.most() * int32(len(s.topics)) }
 
 // written are the topics that members write to.
-func (s *scenario) written() []string { return append(slices.Clone(s.topics[1:]), deadLetters) }
+func (s *scenario) written() []string {
+	if s.transacts() {
+		return []string{answerTopic, deadLetters}
+	}
+	return append(slices.Clone(s.topics[1:]), deadLetters)
+}
 
 // place is the partition of a number.
 func (s *scenario) place(log int32) (name string, partition int32) {

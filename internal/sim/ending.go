@@ -76,6 +76,9 @@ func (w *world) patience() time.Duration {
 	if w.scenario.stays() {
 		d += 12 * freshStart
 	}
+	if w.scenario.transacts() {
+		d += time.Minute
+	}
 	for _, delay := range w.scenario.retries {
 		d += delay + 3*others
 	}
@@ -109,6 +112,8 @@ func (w *world) busy() string {
 	switch {
 	case left > 0 || running > 0:
 		return fmt.Sprintf("%d records are not finished, %d handlers run", left, running)
+	case w.audit != nil && w.audit.open:
+		return "a transaction is open"
 	case w.coming(ends) != "":
 		return w.coming(ends)
 	case len(owned) < int(w.scenario.logs()):

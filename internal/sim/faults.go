@@ -185,6 +185,8 @@ func (w *world) answer(f fault) {
 		kmsg.ConsumerGroupHeartbeat:
 		in.Group = group
 		w.troubled(f.key.Name(), f.lasts+10*time.Second)
+	case kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit, kmsg.EndTxn:
+		w.troubled(f.key.Name(), f.lasts+10*time.Second)
 	case kmsg.Fetch, kmsg.ListOffsets:
 		topics = w.scenario.topics
 	case kmsg.Produce:

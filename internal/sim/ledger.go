@@ -28,6 +28,7 @@ type record struct {
 	undone   int       // of finished: those before a seek that has them all done again, or may have
 	lapsed   time.Time // when that seek began
 	was      bool      // over before it; until it is known that it holds
+	settled  bool      // by a transaction that is committed
 
 	copies []*record // in the next retry topic
 	of     *record   // that it is a copy of; nil when it is none
@@ -55,7 +56,9 @@ func (r *record) poisonous() bool {
 }
 
 // over tells whether nothing needs to be done about the record any more.
-func (r *record) over() bool { return len(r.stand()) > 0 || r.dead || r.gone || r.passed || r.was }
+func (r *record) over() bool {
+	return len(r.stand()) > 0 || r.dead || r.gone || r.passed || r.was || r.settled
+}
 
 // stand is how often it was finished, less what a seek has undone.
 func (r *record) stand() []finish { return r.finished[r.undone:] }
@@ -102,6 +105,7 @@ type ledger struct {
 	left    int // records that are not over
 	copies  int // of records, those in retry topics
 	calls   int
+	answers int            // that readers of committed records see
 	again   map[string]int // calls for records that were finished before, by what allowed them
 }
 
@@ -110,6 +114,8 @@ type laneLog struct {
 	records []*record
 	low     int // those below are over
 	freed   time.Time
+
+	answered int64 // the offset that was answered last
 }
 
 func newLedger(partitions int32) *ledger {
@@ -197,6 +203,9 @@ func (lane *laneLog) before(r *record, c *call) *record {
 	}
 	for _, o := range lane.records[low:] {
 		if o.offset < 0 || o.offset >= r.offset || o.leaves(c.t) || slices.Contains(o.given, c.t) {
+			continue
+		}
+		if c.p.w.scenario.transacts() && o.last != c.t { // committed before it, or that is found out when what came of it is audited
 			continue
 		}
 		if c.p.w.scenario.commit.before && o.offset < c.t.atLeast { // committed, and lost with its process

@@ -38,6 +38,7 @@ type scenario struct {
 	stuck    sluice.Stuck
 	retries  []time.Duration // delays of retry topics
 	topics   []string        // the topic, then its retry topics
+	transact transact        // a TransactRoute
 
 	keys    int
 	feeds   []feed
@@ -151,6 +152,7 @@ func newScenario(seed uint64) *scenario {
 	s.more(dice{rand.New(rand.NewPCG(seed, 20261127))})
 	s.shape(dice{rand.New(rand.NewPCG(seed, 20261128))})
 	s.delays(dice{rand.New(rand.NewPCG(seed, 20261129))})
+	s.transactions(dice{rand.New(rand.NewPCG(seed, 20261130))})
 	return s
 }
 
@@ -234,6 +236,9 @@ func (s *scenario) String() string {
 	}
 	if s.stream {
 		shape = "stream"
+	}
+	if s.transacts() {
+		shape = fmt.Sprintf("transactions of %v,", s.transact.timeout)
 	}
 	n := 0
 	for _, f := range s.feeds {

@@ -32,6 +32,7 @@ type report struct {
 	Records      int            `json:"records"`
 	Copies       int            `json:"copies"` // of records, those in retry topics
 	Calls        int            `json:"calls"`
+	Answers      int            `json:"answers"` // of transactions, that readers of committed records see
 	Commits      int            `json:"commits"`
 	Processes    int            `json:"processes"`
 	Duplicates   map[string]int `json:"duplicates"` // calls for records that were finished before, by what allowed them
@@ -109,6 +110,7 @@ func (r *report) add(out outcome) {
 	r.Records += out.records
 	r.Copies += out.copies
 	r.Calls += out.calls
+	r.Answers += out.answers
 	r.Commits += out.commits
 	r.Processes += out.processes
 	for why, n := range out.duplicates {
@@ -122,8 +124,8 @@ func (r *report) add(out outcome) {
 // table is the report for people.
 func (r *report) table() string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "%d worlds, %.1f virtual hours in %s: %d processes, %d records, %d of them copies in retry topics, %d calls, %d commits\n",
-		r.Seeds, r.VirtualHours, r.Took, r.Processes, r.Records, r.Copies, r.Calls, r.Commits)
+	fmt.Fprintf(&out, "%d worlds, %.1f virtual hours in %s: %d processes, %d records, %d of them copies in retry topics, %d calls, %d answers in transactions, %d commits\n",
+		r.Seeds, r.VirtualHours, r.Took, r.Processes, r.Records, r.Copies, r.Calls, r.Answers, r.Commits)
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "fault\ttimes")
 	for _, what := range slices.Sorted(maps.Keys(r.Faults)) {

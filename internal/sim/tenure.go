@@ -104,7 +104,7 @@ func (p *process) released(i sluice.ReleasedInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, t := range p.held {
-		if t.epoch != i.Epoch {
+		if t.epoch != i.Epoch || !t.ended.IsZero() { // one of an engine before
 			continue
 		}
 		t.ended, t.frontier, t.given = time.Now(), i.Frontier, !i.Lost
@@ -171,7 +171,7 @@ func (p *process) dropped(i sluice.FailedInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := w.recordOf(string(idForm.FindSubmatch(i.Record.Value)[1]))
-	if p.gone {
+	if p.gone || w.scenario.transacts() {
 		return
 	}
 	w.mayGiveUp(r, "dropped")

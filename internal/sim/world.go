@@ -25,6 +25,7 @@ type world struct {
 	slots     []*slot
 	burying   *kfake.FaultHandle
 	feeder    *kgo.Client // of transactions; nil without any
+	audit     *audit      // of what transactions wrote; nil without any
 	did       map[what]int
 
 	names map[[16]byte]string // of topics that members write to
@@ -52,6 +53,7 @@ type outcome struct {
 	records    int
 	copies     int // of them, those in retry topics
 	calls      int
+	answers    int
 	commits    int
 	processes  int
 	duplicates map[string]int
@@ -73,6 +75,9 @@ func run(t *testing.T, s *scenario, tr *trace) outcome {
 	for _, name := range s.topics {
 		topics[name] = s.partitions
 	}
+	if s.transacts() {
+		topics[answerTopic] = 2
+	}
 	bubble.Run(t, topics, func(_ *testing.T, c *bubble.Cluster) {
 		tr.began = time.Now()
 		w := &world{
@@ -84,6 +89,7 @@ func run(t *testing.T, s *scenario, tr *trace) outcome {
 		w.run()
 		out = outcome{
 			failure: w.failure, trace: tr, virtual: time.Since(tr.began), records: len(w.ledger.records), copies: w.ledger.copies, calls: w.ledger.calls,
+			answers: w.ledger.answers,
 			commits: w.commits.seen, processes: w.processes, duplicates: w.ledger.again, faults: w.did,
 		}
 	}, opts...)
@@ -98,6 +104,11 @@ func (w *world) run() {
 	w.watch()
 	over := make(chan struct{})
 	w.spawn(func() { w.comparing(over) })
+	if w.scenario.transacts() {
+		if err := w.beginAudit(over); err != nil {
+			w.failf("setup: %v", err)
+		}
+	}
 	for i := range w.scenario.slots {
 		s := &slot{name: fmt.Sprintf("slot %d", i), wanted: true}
 		w.slots = append(w.slots, s)
