@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -268,27 +269,35 @@ func (e *Engine) probe(ctx context.Context, p part, offset int64) (out probe) {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 				return probe{err: err}
 			}
-			out.read(p.RecordBatches)
+			out.read(p.RecordBatches, offset)
 		}
 	}
 	return out
 }
 
-// read looks for records in batches; the last batch may be cut off.
-func (p *probe) read(batches []byte) {
+// read looks for records from an offset on in batches; the last batch may be cut off.
+func (p *probe) read(batches []byte, offset int64) {
 	const header = 12 // offset and length
 	for len(batches) > header {
 		var b kmsg.RecordBatch
 		if b.ReadFrom(batches) != nil {
 			return
 		}
-		if b.NumRecords > 0 {
+		size := min(len(batches), header+int(b.Length))
+		if b.NumRecords > 0 && (b.FirstOffset >= offset || holds(batches[:size], offset)) {
 			p.records, p.gapTo = true, 0
 			return
 		}
 		p.gapTo = b.FirstOffset + int64(b.LastOffsetDelta) + 1
-		batches = batches[min(len(batches), header+int(b.Length)):]
+		batches = batches[size:]
 	}
+}
+
+// holds tells whether a batch that begins before an offset has records from there on; compaction may have left those before it alone.
+func holds(batch []byte, offset int64) bool {
+	of := kgo.ProcessFetchPartitionOpts{KeepControlRecords: true, Offset: offset}
+	found, _ := kgo.ProcessFetchPartition(of, &kmsg.FetchResponseTopicPartition{RecordBatches: batch}, kgo.DefaultDecompressor(), nil)
+	return found.Err != nil || len(found.Records) > 0
 }
 
 func firstError(errs ...error) error {

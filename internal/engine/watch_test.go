@@ -1,12 +1,15 @@
 package engine_test
 
 import (
+	"encoding/binary"
+	"hash/crc32"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-go/sluice/internal/bubble"
 	"github.com/sluice-go/sluice/internal/engine"
@@ -118,3 +121,53 @@ func TestInvariant8EachHandlerHasItsOwnStack(t *testing.T) {
 
 func hangsHere(release <-chan struct{})  { <-release }
 func hangsThere(release <-chan struct{}) { <-release }
+
+// compacted is a batch of the offsets up to last, of which compaction has left those below kept.
+func compacted(kept, last int32) []byte {
+	b := kmsg.RecordBatch{PartitionLeaderEpoch: -1, Magic: 2, LastOffsetDelta: last, ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1, NumRecords: kept}
+	for i := range kept {
+		r := kmsg.Record{OffsetDelta: i, Value: []byte("v")}
+		r.Length = int32(len(r.AppendTo(nil)) - 1)
+		b.Records = r.AppendTo(b.Records)
+	}
+	b.Length = int32(len(b.AppendTo(nil)) - 12)
+	raw := b.AppendTo(nil)
+	binary.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return raw
+}
+
+// Compaction may take the last records of a log, tombstones, out of a batch of which others are left. Then nothing comes up to the log's
+// end, and nothing is missing: the partition does not stand still.
+func TestALogWhoseLastRecordsWereCompactedAwayIsNoStall(t *testing.T) {
+	for name, kept := range map[string]int32{"some of the batch": 5, "all of it": 0} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 10, 0)
+				c.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (answer kmsg.Response, err error, handled bool) {
+					c.KeepControl()
+					q := r.(*kmsg.FetchRequest)
+					if len(q.Topics) != 1 || q.Topics[0].Partitions[0].FetchOffset >= 10 {
+						return answer, err, handled
+					}
+					resp := q.ResponseKind().(*kmsg.FetchResponse)
+					topic, p := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
+					topic.Topic, topic.TopicID = q.Topics[0].Topic, q.Topics[0].TopicID
+					p.HighWatermark, p.LastStableOffset, p.RecordBatches = 10, 10, compacted(kept, 9)
+					topic.Partitions = append(topic.Partitions, p)
+					resp.Topics = append(resp.Topics, topic)
+					return resp, nil, true
+				})
+				cfg := engineConfig(t, c, func(*kgo.Record) engine.Outcome { return engine.Outcome{} })
+				e, stop := run(t, cfg)
+				c.Until("the work", func() bool { return e.Stats().Finished == int64(kept) })
+				c.Until("the commit of all that is gone", func() bool { return c.Committed("g", "orders", 0) == 10 })
+				if h := e.Health(); len(h.Problems) > 0 {
+					t.Errorf("%v", h.Problems)
+				}
+				if err := stop(); err != nil {
+					t.Errorf("Run: %v", err)
+				}
+			})
+		})
+	}
+}
