@@ -214,10 +214,6 @@ func (e *Engine) fetchFailed(p part, err error) {
 		if errors.Is(err, kerr.UnknownTopicID) {
 			e.lookAtTopicsSoon()
 		}
-		if large, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok && a != nil && a.state == open { // the client has given it up
-			e.halt(a, large.Offset, err)
-			return
-		}
 		err = e.explain(err, p.topic)
 		problem := "cannot be fetched: " + err.Error()
 		if a == nil || a.problems[fetchProblem] != problem {
