@@ -39,6 +39,7 @@ const (
 	armHand     = "handwritten"
 	armParallel = "handwritten_parallel"
 	armDebezium = "debezium"
+	armTuned    = "debezium_tuned"
 )
 
 func arms() []arm {
@@ -51,10 +52,8 @@ func arms() []arm {
 			name: armGuide, part: func(o options) int64 { return o.guideRecords }, on: []string{mariaDB},
 			command: loop(doGuide, false), counted: rowsOf,
 		},
-		{
-			name: armDebezium, part: func(o options) int64 { return min(o.debeziumRecords, o.records) }, on: []string{mariaDB},
-			endless: true, command: debezium, counted: rowsOf, every: time.Second,
-		},
+		{name: armDebezium, on: []string{mariaDB}, endless: true, command: debezium(debeziumTuning{}), counted: rowsOf, every: time.Second},
+		{name: armTuned, on: []string{mariaDB}, endless: true, command: debezium(tuned), counted: rowsOf, every: time.Second},
 	}
 }
 
@@ -170,7 +169,7 @@ func (s *stage) once(ctx context.Context, h *home, a arm) (outcome, error) {
 		out.rate = pace.rate(records)
 	}
 	if out.rate == 0 {
-		return out, fmt.Errorf("%d records are too few to see a rate; raise -records, -guide-records and -debezium-records", records)
+		return out, fmt.Errorf("%d records are too few to see a rate; raise -records and -guide-records", records)
 	}
 	if a.name == armSluice || a.name == armUpsert {
 		out.reported, err = reported(child.output)

@@ -5,12 +5,13 @@
 //	sluice_upsert          `sluice run`, mode upsert
 //	guide                  MariaDB: the loop of the usual guide: sarama, one insert a record, a commit every third
 //	debezium               MariaDB: Kafka Connect standalone with Debezium's JDBC sink, mode insert, a task a partition
+//	debezium_tuned         the same with batches of 3,000 records (default: 500) and the driver's bulk statements
 //	handwritten            a franz-go loop with 1,000-row inserts that keeps its offsets in the same transaction
 //	handwritten_parallel   the same with a goroutine and a transaction a partition; not SQLite, which has one writer
 //
 // The arms take turns, each in a process of its own, with a fresh table and a fresh group. What they wrote is counted and
 // summed; an arm whose table is wrong fails the run. Rates are told per second, so the guide's loop may stop after a small
-// part of the records. So may Debezium, whose process never ends: it is stopped. Its jars are fetched with Maven; where Java or
+// part of the records. Debezium's process never ends: it is stopped. Its jars are fetched with Maven; where Java or
 // Maven is missing it is left out, and that is told.
 //
 // The servers are started, or named by KAFKA_BROKERS, MYSQL_DSN and POSTGRES_DSN. Progress goes to standard error, one JSON object
@@ -35,9 +36,6 @@ type options struct {
 	records      int64
 	guideRecords int64
 	partitions   int
-
-	debeziumRecords int64
-	debeziumBatch   int
 
 	rounds    int
 	only      []string // the arms to run; nil: all
@@ -84,8 +82,6 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Int64Var(&o.records, "records", 600_000, "orders in the topic")
 	flags.Int64Var(&o.guideRecords, "guide-records", 6_000, "orders after which the guide's loop may stop")
-	flags.Int64Var(&o.debeziumRecords, "debezium-records", 200_000, "orders after which Debezium is stopped; at most -records")
-	flags.IntVar(&o.debeziumBatch, "debezium-batch", 3_000, "records that Debezium polls and inserts at once, at most")
 	flags.IntVar(&o.partitions, "partitions", 6, "partitions of the topic")
 	flags.IntVar(&o.rounds, "rounds", 3, "times that each arm runs")
 	flags.StringVar(&only, "arms", "", "only these arms, with commas (default all): "+strings.Join(armNames(), ","))
@@ -100,9 +96,6 @@ func parse(args []string) (options, error) {
 	}
 	if o.records < 1 || o.guideRecords < 1 || o.partitions < 1 || o.rounds < 1 {
 		return o, errors.New("-records, -guide-records, -partitions and -rounds must be positive")
-	}
-	if o.debeziumRecords < 1 || o.debeziumBatch < 1 {
-		return o, errors.New("-debezium-records and -debezium-batch must be positive")
 	}
 	if o.guideRecords > o.records {
 		return o, errors.New("-guide-records must not be above -records")

@@ -62,7 +62,7 @@ func TestFlags(t *testing.T) {
 	if err != nil || o.rounds != 5 || len(o.only) != 2 || o.records != 600_000 {
 		t.Errorf("%+v, %v", o, err)
 	}
-	for _, args := range []string{"-rounds 0", "-arms slucie", "-records 10 -guide-records 20", "-debezium-records 0", "-debezium-batch 0", "more"} {
+	for _, args := range []string{"-rounds 0", "-arms slucie", "-records 10 -guide-records 20", "more"} {
 		if _, err := parse(strings.Fields(args)); err == nil {
 			t.Errorf("%s is accepted", args)
 		}

@@ -115,7 +115,7 @@ func newDatabaseReport(version string, all map[string][]outcome) databaseReport 
 		r.Arms[name] = newArmReport(runs)
 	}
 	for _, ours := range []string{armSluice, armUpsert} {
-		for _, peer := range []string{armGuide, armDebezium, armHand, armParallel} {
+		for _, peer := range []string{armGuide, armDebezium, armTuned, armHand, armParallel} {
 			a, b := all[ours], all[peer]
 			if len(a) > 0 && len(b) > 0 {
 				r.Ratios[ours+"/"+peer] = ratio{

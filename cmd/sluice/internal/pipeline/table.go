@@ -96,10 +96,15 @@ func mysqlError(err error) (number uint16, state string, ok bool) {
 	return e.Number, string(e.SQLState[:]), true
 }
 
+// tableBatch is how many records a transaction takes at most. Three times the library's: a commit waits for the disk, and with 3,000
+// rows a commit `bench` gives a tenth (MariaDB, PostgreSQL) to a quarter (SQLite) more.
+const tableBatch = 3_000
+
 // Add implements Sink.
 func (t *table) Add(app *sluice.App) error {
 	return sluice.AddBatch(app, sluice.BatchRoute[Row]{
 		Topics: t.spec.Topics, Decode: NewMapper(t.spec).Decode, Handle: t.sink.Handle, Offsets: t.sink, Policy: t.spec.policy(),
+		MaxSize: tableBatch,
 	})
 }
 
