@@ -54,9 +54,9 @@ func (m *Mapper) computed(i int, v ref.Val) (any, error) {
 			quoted, err := json.Marshal(string(v))
 			return string(quoted), err
 		}
-		return m.text(i, []byte(v)), nil
+		return m.text(i, string(v)), nil
 	case types.Bytes:
-		return m.text(i, v), nil
+		return m.text(i, string(v)), nil
 	case types.Timestamp:
 		if m.json[i] {
 			return strconv.Quote(v.UTC().Format(time.RFC3339Nano)), nil

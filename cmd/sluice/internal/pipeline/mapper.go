@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -128,16 +127,16 @@ func (m *Mapper) parse(value []byte) (fields []string, err error) {
 }
 
 func (m *Mapper) fromValue(i int, v *variables) any {
-	value, path := v.record.Value, m.columns[i].Path
-	switch {
+	switch path := m.columns[i].Path; {
 	case m.format.Name == FormatCSV:
 		return m.csvField(v.fields, i)
 	case m.format.Name == FormatRaw:
-		return m.text(i, value)
+		return m.text(i, v.text())
 	case path == "":
-		return m.result(i, gjson.ParseBytes(value))
+		return m.result(i, gjson.Parse(v.text()))
+	default:
+		return m.result(i, gjson.Get(v.text(), path))
 	}
-	return m.result(i, gjson.GetBytes(value, path))
 }
 
 func (m *Mapper) fromKey(i int, key []byte) (any, error) {
@@ -145,7 +144,7 @@ func (m *Mapper) fromKey(i int, key []byte) (any, error) {
 	case key == nil:
 		return nil, nil //nolint:nilnil // NULL
 	case m.columns[i].Path == "":
-		return m.text(i, key), nil
+		return m.text(i, string(key)), nil
 	case nestedTooDeep(key):
 		return nil, errors.New("the record's key " + nestedToo)
 	case !gjson.ValidBytes(key):
@@ -169,7 +168,7 @@ func (m *Mapper) result(i int, v gjson.Result) any {
 	case gjson.Number:
 		return m.number(v.Raw)
 	case gjson.String:
-		return m.text(i, []byte(v.Str))
+		return m.text(i, v.Str)
 	case gjson.JSON:
 	}
 	return v.Raw
@@ -225,11 +224,11 @@ func (m *Mapper) time(t time.Time) any {
 	return t
 }
 
-func (m *Mapper) text(i int, b []byte) any {
+func (m *Mapper) text(i int, s string) any {
 	if m.binary[i] {
-		return bytes.Clone(b)
+		return []byte(s)
 	}
-	return string(b)
+	return s
 }
 
 // csvField returns NULL for an empty field, as PostgreSQL's COPY does.
@@ -238,5 +237,5 @@ func (m *Mapper) csvField(fields []string, i int) any {
 	if fields[n] == "" {
 		return nil
 	}
-	return m.text(i, []byte(fields[n]))
+	return m.text(i, fields[n])
 }

@@ -44,8 +44,17 @@ type variables struct {
 	record  *kgo.Record
 	format  Format
 	fields  []string // of a line of CSV
+	content string   // see text
 	value   ref.Val
 	headers ref.Val
+}
+
+// text is the record's value. All that is read from it shares this one copy.
+func (v *variables) text() string {
+	if v.content == "" {
+		v.content = string(v.record.Value)
+	}
+	return v.content
 }
 
 // Parent implements cel.Activation.
@@ -106,7 +115,7 @@ func (v *variables) makeValue() ref.Val {
 		}
 		return types.NewStringStringMap(adapter{}, byName)
 	}
-	return (&node{raw: string(v.record.Value)}).resolve()
+	return (&node{raw: v.text()}).resolve()
 }
 
 // makeHeaders has the last header of each name. One that is no text is bytes.
