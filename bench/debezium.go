@@ -57,7 +57,9 @@ const orderSchema = `{"type":"struct","fields":[{"field":"id","type":"int64"},{"
 
 // debezium is Kafka Connect with Debezium's JDBC sink. It never ends by itself.
 func debezium(tuning debeziumTuning) func(context.Context, *stage, *home, job) (*exec.Cmd, error) {
-	return func(ctx context.Context, s *stage, _ *home, j job) (*exec.Cmd, error) { return tuning.command(ctx, s, j) }
+	return func(ctx context.Context, s *stage, _ *home, j job) (*exec.Cmd, error) {
+		return tuning.command(ctx, s, j)
+	}
 }
 
 func (t debeziumTuning) command(ctx context.Context, s *stage, j job) (*exec.Cmd, error) {
