@@ -75,7 +75,8 @@ type Column struct {
 	Name string
 
 	// Type is the SQL type that Create gives the column, for instance "bigint not null". It goes into the statement as it
-	// is. Zero: text; for a column of Key on MySQL, which cannot index that, varchar(255) with binary collation.
+	// is. Zero: text; for a column of Key on MySQL, which cannot index that, varchar(255) with binary collation. A column that is
+	// there already and takes less than a number, a text, bytes or a time of this type is refused.
 	Type string
 }
 

@@ -51,6 +51,12 @@ type dialect interface { //nolint:interfacebloat // all of it belongs to one pla
 	tableOptions() string
 	// describe reads the catalog; errNoTable when there is no such table.
 	describe(context.Context, *conn, tableName) (*catalog, error)
+	// mayCreate says what keeps the user from creating a table; empty: nothing. It changes nothing.
+	mayCreate(context.Context, *conn, tableName) (string, error)
+	// mayUse says what keeps the user from using a table so; empty: nothing. It changes nothing.
+	mayUse(context.Context, *conn, use) (string, error)
+	// widen changes the type of a column, which with the table is quoted.
+	widen(table, column, typ string) string
 
 	classify(error) class
 	// told says whether the error is the server's own word.
@@ -70,7 +76,8 @@ type catalog struct {
 
 type catalogColumn struct {
 	name     string
-	required bool // not null, without a default
+	typ      string // as the database spells it, in lower case; empty: it takes what is longer, too
+	required bool   // not null, without a default
 	kind     keyKind
 	compare  func(any) (any, error) // makes a value one that = compares in the column's own type; nil: any is
 }

@@ -150,20 +150,23 @@ func (mysql) describe(ctx context.Context, c *conn, t tableName) (*catalog, erro
 	if transactions.Valid && !strings.EqualFold(transactions.String, "yes") {
 		found.problem = fmt.Sprintf("its engine %s has no transactions; alter table %s engine=InnoDB", engine.String, t)
 	}
-	err = c.query(ctx, `select column_name, lower(data_type), is_nullable, column_default is not null or extra <> '',
+	err = c.query(ctx, `select column_name, lower(data_type), lower(column_type), is_nullable, column_default is not null or extra <> '',
 	coalesce(collation_name, '') from information_schema.columns where table_schema = coalesce(nullif(?, ''), database()) and table_name = ?
 	order by ordinal_position`, []any{t.schema, t.name}, func(scan func(...any) error) error {
-		var col, typ, nullable, collation string
+		var col, typ, whole, nullable, collation string
 		var hasDefault bool
-		if err := scan(&col, &typ, &nullable, &hasDefault, &collation); err != nil {
+		if err := scan(&col, &typ, &whole, &nullable, &hasDefault, &collation); err != nil {
 			return err
 		}
-		cc := catalogColumn{name: col, required: nullable == "NO" && !hasDefault}
+		cc := catalogColumn{name: col, typ: whole, required: nullable == "NO" && !hasDefault}
 		switch {
 		case strings.HasSuffix(typ, "int"):
 			cc.kind = keyInteger
 		case (typ == "varchar" || typ == "char") && strings.HasSuffix(collation, "_bin"):
 			cc.kind = keyText
+		}
+		if slices.Contains([]string{"datetime", "timestamp", "time"}, whole) {
+			cc.typ += "(0)" // of a second; PostgreSQL means six digits by saying none
 		}
 		cc.compare = mysqlCompare(typ)
 		found.columns = append(found.columns, cc)
@@ -225,6 +228,64 @@ var (
 		3819, 4025, // CHECK
 	}
 )
+
+// mysqlDenied are the errors of a user without the right.
+var mysqlDenied = []uint16{1044, 1142, 1143, 1227}
+
+// mysqlReadOnly are the errors of what cannot be written here by anybody: a table, a server (--read-only), a transaction, a view.
+var mysqlReadOnly = []uint16{1036, 1290, 1792, 1836, 1471}
+
+// mayCreate asks for a table that cannot be: with two columns of one name. The server looks for the right first.
+func (d mysql) mayCreate(ctx context.Context, c *conn, t tableName) (string, error) {
+	_, err := c.exec(ctx, "create table "+quoteTable(d, t)+" (a int, a int)")
+	const twice = 1060
+	if number, _, _ := d.number(err); number == twice {
+		return "", nil
+	}
+	return d.refused(ctx, c, t, "create", err)
+}
+
+// mayUse does to no row what the use needs, as only the server knows about roles, patterns and columns.
+func (d mysql) mayUse(ctx context.Context, c *conn, u use) (string, error) {
+	name, list := quoteTable(d, u.table), (&statements{d: d}).list(u.columns)
+	nothing := strings.TrimSuffix(strings.Repeat("null, ", len(u.columns)), ", ")
+	tries := []string{"insert into " + name + " (" + list + ") select " + nothing + " from dual where 1 = 0" + u.ending}
+	if u.updates {
+		tries = append(tries, "select "+list+" from "+name+" where 1 = 0")
+		for _, column := range u.columns {
+			if !slices.Contains(u.key, column) {
+				tries = append(tries, "update "+name+" set "+d.quote(column)+" = "+d.quote(column)+" where 1 = 0")
+			}
+		}
+	}
+	for _, text := range tries {
+		if _, err := c.exec(ctx, text); err != nil {
+			return d.refused(ctx, c, u.table, strings.Join(u.rights(), ", "), err)
+		}
+	}
+	return "", nil
+}
+
+// refused says how to mend what the server has refused.
+func (d mysql) refused(ctx context.Context, c *conn, t tableName, rights string, refusal error) (string, error) {
+	number, _, _ := d.number(refusal)
+	switch {
+	case slices.Contains(mysqlReadOnly, number):
+		return fmt.Sprintf("it cannot be written here: %v; name the server or the table that can", refusal), nil
+	case !slices.Contains(mysqlDenied, number):
+		return "", refusal
+	}
+	var user, host string
+	if err := c.queryRow(ctx, "select substring_index(current_user(), '@', 1), substring_index(current_user(), '@', -1)", nil,
+		&user, &host); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("the user has not all rights on it: %v; grant %s on %s to '%s'@'%s'", refusal, rights, quoteTable(d, t), user, host), nil
+}
+
+func (mysql) widen(table, column, typ string) string {
+	return "alter table " + table + " modify " + column + " " + typ
+}
 
 func (d mysql) classify(err error) class {
 	number, state, ok := d.number(err)

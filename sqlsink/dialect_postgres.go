@@ -109,16 +109,19 @@ func (d postgres) describe(ctx context.Context, c *conn, t tableName) (*catalog,
 	if persistence == "u" {
 		found.problem = fmt.Sprintf("it is unlogged: a crash empties it, and its offsets stay; alter table %s set logged", t)
 	}
-	err = c.query(ctx, `select a.attname, t.typname, a.attnotnull, a.atthasdef or a.attidentity <> '' or a.attgenerated <> '',
+	err = c.query(ctx, `select a.attname, t.typname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef or a.attidentity <> '' or a.attgenerated <> '',
 	coalesce(o.collisdeterministic, true)
 	from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_collation o on o.oid = a.attcollation
 	where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped order by a.attnum`, of, func(scan func(...any) error) error {
-		var col, typ string
+		var col, typ, whole string
 		var notNull, hasDefault, deterministic bool
-		if err := scan(&col, &typ, &notNull, &hasDefault, &deterministic); err != nil {
+		if err := scan(&col, &typ, &whole, &notNull, &hasDefault, &deterministic); err != nil {
 			return err
 		}
-		cc := catalogColumn{name: col, required: notNull && !hasDefault}
+		if whole == "text" {
+			whole = "" // of any length
+		}
+		cc := catalogColumn{name: col, typ: whole, required: notNull && !hasDefault}
 		switch {
 		case slices.Contains([]string{"int2", "int4", "int8"}, typ):
 			cc.kind = keyInteger
@@ -151,6 +154,56 @@ func (d postgres) describe(ctx context.Context, c *conn, t tableName) (*catalog,
 		return nil, fmt.Errorf("read the unique indexes of %s: %w", t, err)
 	}
 	return found, nil
+}
+
+func (postgres) mayCreate(ctx context.Context, c *conn, t tableName) (string, error) {
+	var user, schema string
+	var exists, may bool
+	err := c.queryRow(ctx, `select quote_ident(current_user), coalesce(quote_ident(s), ''), to_regnamespace(quote_ident(s)) is not null,
+	coalesce(has_schema_privilege(to_regnamespace(quote_ident(s))::oid, 'create'), false)
+	from (select coalesce(nullif($1, ''), current_schema()) as s) x`, []any{t.schema}, &user, &schema, &exists, &may)
+	switch {
+	case err != nil || may:
+		return "", err
+	case schema == "":
+		return "there is no schema to create it in: the search_path names none; set it, or write schema.table", nil
+	case !exists:
+		return "its schema is not there; create schema " + schema, nil
+	}
+	return fmt.Sprintf("the user may not create it; grant create on schema %s to %s", schema, user), nil
+}
+
+func (d postgres) mayUse(ctx context.Context, c *conn, u use) (string, error) {
+	args := []any{quoteTable(d, u.table)}
+	in := func(names []string) string {
+		var list []string
+		for _, name := range names {
+			args = append(args, name)
+			list = append(list, dollar(len(args))+"::text")
+		}
+		return strings.Join(list, ", ")
+	}
+	var user, missing, readOnly string
+	err := c.queryRow(ctx, `select quote_ident(current_user), coalesce((select string_agg(p, ', ') from unnest(array[`+in(u.rights())+`]) p
+	where exists (select from pg_attribute a where a.attrelid = to_regclass($1)::oid and a.attname::text in (`+in(u.columns)+`)
+	and not (p = 'update' and a.attname::text = any (array[`+in(u.key)+`]::text[])) and not has_column_privilege(a.attrelid, a.attnum, p))), ''),
+	current_setting('transaction_read_only')`, args, &user, &missing, &readOnly)
+	switch {
+	case err != nil:
+		return "", err
+	case readOnly == "on":
+		return "transactions are read-only here; name the primary, or alter role " + user + " set default_transaction_read_only = off", nil
+	case missing != "":
+		return fmt.Sprintf("the user has not all rights on it; grant %s on %s to %s", missing, quoteTable(d, u.table), user), nil
+	}
+	return "", nil
+}
+
+func (postgres) widen(table, column, typ string) string {
+	if m := typePattern.FindString(strings.ToLower(typ)); m != "" { // the type alone
+		typ = typ[:len(m)]
+	}
+	return "alter table " + table + " alter column " + column + " type " + strings.TrimSpace(typ)
 }
 
 func (postgres) classify(err error) class {

@@ -132,6 +132,11 @@ func (sqlite) describe(ctx context.Context, c *conn, t tableName) (*catalog, err
 	return found, nil
 }
 
+// SQLite has no users, and a column's type bounds nothing.
+func (sqlite) mayCreate(context.Context, *conn, tableName) (string, error) { return "", nil }
+func (sqlite) mayUse(context.Context, *conn, use) (string, error)          { return "", nil }
+func (sqlite) widen(_, _, _ string) string                                 { return "" }
+
 // resultCode finds SQLite's result code in an error, without its details.
 func resultCode(err error) (int, bool) {
 	coded, ok := errors.AsType[interface {

@@ -17,9 +17,9 @@ type tableInfo struct {
 
 // prepare creates what is missing and checks all of it.
 func (c *core) prepare(ctx context.Context) error {
-	create := []string{c.dialect.offsetsTable(c.text.offsets)}
-	if c.create {
-		create = append(create, c.text.createTable(c.columns))
+	create, err := c.missing(ctx)
+	if err != nil {
+		return failure(ctx, err)
 	}
 	for _, text := range create {
 		// "if not exists" does not help on PostgreSQL when another process creates the same table at the same time.
@@ -42,6 +42,39 @@ func (c *core) prepare(ctx context.Context) error {
 	return c.check(ctx)
 }
 
+// missing returns the statements that create what is not there. Where all is, the user needs no right to create anything.
+func (c *core) missing(ctx context.Context) (create []string, err error) {
+	conn, err := c.conns.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	offsets, table, err := c.find(ctx, conn)
+	c.conns.abort(ctx, conn, err)
+	if err != nil {
+		return nil, err
+	}
+	if offsets == nil {
+		create = append(create, c.dialect.offsetsTable(c.text.offsets))
+	}
+	if table == nil && c.create {
+		create = append(create, c.text.createTable(c.columns))
+	}
+	return create, nil
+}
+
+// find describes the table of offsets and that of rows; nil where there is none. Which tables the user's own SQL needs is not ours
+// to know.
+func (c *core) find(ctx context.Context, conn *conn) (offsets, table *catalog, err error) {
+	offsets, err = c.dialect.describe(ctx, conn, c.offsets)
+	if !c.ownSQL() && (err == nil || errors.Is(err, errNoTable)) {
+		table, err = c.dialect.describe(ctx, conn, c.settings.table)
+	}
+	if errors.Is(err, errNoTable) {
+		err = nil
+	}
+	return offsets, table, err
+}
+
 func (c *core) create1(ctx context.Context, text string) error {
 	conn, _, err := c.conns.take(ctx)
 	if err != nil {
@@ -58,13 +91,21 @@ func (c *core) create1(ctx context.Context, text string) error {
 func (c *core) check(ctx context.Context) error {
 	problems, err := c.inspect(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
-			return endOf(ctx, err)
-		}
-		return fmt.Errorf("sqlsink: %w", err)
+		return failure(ctx, err)
 	}
 	return problems
 }
+
+// failure is what a look at the database returns when it could not look.
+func failure(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return endOf(ctx, err)
+	}
+	return fmt.Errorf("sqlsink: %w", err)
+}
+
+// problemFunc notes what is wrong with a table.
+type problemFunc func(t tableName, format string, args ...any)
 
 // inspect reads the catalog. problems is everything that a person has to mend; err is that we could not look.
 func (c *core) inspect(ctx context.Context) (problems, err error) {
@@ -73,26 +114,22 @@ func (c *core) inspect(ctx context.Context) (problems, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var table *catalog // nil when there is none
-	offsets, err := c.dialect.describe(ctx, conn, c.offsets)
-	if !c.ownSQL() && (err == nil || errors.Is(err, errNoTable)) {
-		table, err = c.dialect.describe(ctx, conn, c.settings.table)
-	}
-	if errors.Is(err, errNoTable) {
-		err = nil
-	}
-	c.conns.abort(ctx, conn, err)
-	if err != nil {
-		return nil, err
-	}
 	var errs []error
 	bad := func(t tableName, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("sqlsink: table "+t.String()+": "+format, args...))
 	}
-	c.checkOffsets(offsets, bad)
 	info := new(tableInfo)
-	if !c.ownSQL() { // which tables the user's own SQL needs is not ours to know
-		info = c.checkTable(table, bad)
+	offsets, table, err := c.find(ctx, conn)
+	if err == nil {
+		c.checkOffsets(offsets, bad)
+		if !c.ownSQL() {
+			info = c.checkTable(table, bad)
+		}
+		err = c.checkRights(ctx, conn, offsets, table, info, bad)
+	}
+	c.conns.abort(ctx, conn, err)
+	if err != nil {
+		return nil, err
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...), nil
@@ -101,9 +138,12 @@ func (c *core) inspect(ctx context.Context) (problems, err error) {
 	return nil, nil
 }
 
-const offsetColumns = "group_id topic partition_id topic_id next_offset leader_epoch owner_epoch owner updated_at"
+const (
+	offsetColumns = "group_id topic partition_id topic_id next_offset leader_epoch owner_epoch owner updated_at"
+	offsetKey     = "group_id topic partition_id"
+)
 
-func (c *core) checkOffsets(found *catalog, bad func(tableName, string, ...any)) {
+func (c *core) checkOffsets(found *catalog, bad problemFunc) {
 	if found == nil {
 		bad(c.offsets, "it does not exist; let Prepare create it, or create it with: %s", c.dialect.offsetsTable(c.text.offsets))
 		return
@@ -117,12 +157,13 @@ func (c *core) checkOffsets(found *catalog, bad func(tableName, string, ...any))
 			return
 		}
 	}
-	if !found.hasUnique([]string{"group_id", "topic", "partition_id"}) {
+	c.checkWidths(c.offsets, found, offsetTypes(c.dialect.offsetsTable(c.text.offsets)), bad)
+	if !found.hasUnique(strings.Fields(offsetKey)) {
 		bad(c.offsets, "it has no primary key (group_id, topic, partition_id); without it two processes could own one partition")
 	}
 }
 
-func (c *core) checkTable(found *catalog, bad func(tableName, string, ...any)) *tableInfo {
+func (c *core) checkTable(found *catalog, bad problemFunc) *tableInfo {
 	t := c.settings.table
 	if found == nil {
 		bad(t, "it does not exist; create it, or set Create and call Prepare")
@@ -150,6 +191,7 @@ func (c *core) checkTable(found *catalog, bad func(tableName, string, ...any)) *
 			bad(t, "column %s is not null and has no default, so no row can be added without it; name it in Columns", col.name)
 		}
 	}
+	c.checkWidths(t, found, c.columns, bad)
 	info := new(tableInfo)
 	for _, k := range c.text.key {
 		info.key = append(info.key, found.column(k).kind)

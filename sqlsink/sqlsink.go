@@ -47,11 +47,12 @@ func newCore(s *settings) *core {
 }
 
 // Prepare creates what is missing (the table of offsets; with Config.Create the table of rows) and then does what Check
-// does. Call it before the app runs. Any number of processes may call it at once.
+// does. Call it before the app runs. Any number of processes may call it at once. Where nothing is missing it needs no right to create.
 func (s *Sink[V]) Prepare(ctx context.Context) error { return s.core.prepare(ctx) }
 
-// Check looks whether the tables are there and fit the configuration, and changes nothing. Its error names everything that is wrong
-// and says what to do about it.
+// Check looks whether the tables are there and fit the configuration, and whether the user may write them or create what Prepare
+// would, and changes nothing. Its error names everything that is wrong and says what to do about it. The right to delete is not looked
+// at: not every sink deletes.
 func (s *Sink[V]) Check(ctx context.Context) error { return s.core.check(ctx) }
 
 // Claim implements sluice.Offsets. The first claim does what Check does, where neither Prepare nor Check has.
