@@ -280,7 +280,8 @@ func (d mysql) refused(ctx context.Context, c *conn, t tableName, rights string,
 		&user, &host); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("the user has not all rights on it: %v; grant %s on %s to '%s'@'%s'", refusal, rights, quoteTable(d, t), user, host), nil
+	grant := fmt.Sprintf("grant %s on %s to '%s'@'%s'", rights, quoteTable(d, t), user, host)
+	return fmt.Sprintf("the user has not all rights on it: %v; %s", refusal, grant), nil
 }
 
 func (mysql) widen(table, column, typ string) string {

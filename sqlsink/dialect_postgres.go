@@ -109,7 +109,8 @@ func (d postgres) describe(ctx context.Context, c *conn, t tableName) (*catalog,
 	if persistence == "u" {
 		found.problem = fmt.Sprintf("it is unlogged: a crash empties it, and its offsets stay; alter table %s set logged", t)
 	}
-	err = c.query(ctx, `select a.attname, t.typname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef or a.attidentity <> '' or a.attgenerated <> '',
+	err = c.query(ctx, `select a.attname, t.typname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+	a.atthasdef or a.attidentity <> '' or a.attgenerated <> '',
 	coalesce(o.collisdeterministic, true)
 	from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_collation o on o.oid = a.attcollation
 	where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped order by a.attnum`, of, func(scan func(...any) error) error {
@@ -186,7 +187,8 @@ func (d postgres) mayUse(ctx context.Context, c *conn, u use) (string, error) {
 	var user, missing, readOnly string
 	err := c.queryRow(ctx, `select quote_ident(current_user), coalesce((select string_agg(p, ', ') from unnest(array[`+in(u.rights())+`]) p
 	where exists (select from pg_attribute a where a.attrelid = to_regclass($1)::oid and a.attname::text in (`+in(u.columns)+`)
-	and not (p = 'update' and a.attname::text = any (array[`+in(u.key)+`]::text[])) and not has_column_privilege(a.attrelid, a.attnum, p))), ''),
+	and not (p = 'update' and a.attname::text = any (array[`+in(u.key)+`]::text[]))
+	and not has_column_privilege(a.attrelid, a.attnum, p))), ''),
 	current_setting('transaction_read_only')`, args, &user, &missing, &readOnly)
 	switch {
 	case err != nil:

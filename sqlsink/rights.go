@@ -3,7 +3,6 @@ package sqlsink
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -24,15 +23,18 @@ func (u use) rights() []string {
 	return []string{"insert"}
 }
 
-// checkRights asks whether the user may do what the sink has to do; what is not there, and Prepare creates, he has to create.
-func (c *core) checkRights(ctx context.Context, conn *conn, offsets, table *catalog, info *tableInfo, bad problemFunc) error {
+// checkRights asks whether the user may do what the sink has to do with tables that have no other flaw; what is not there, and Prepare
+// creates, he has to create.
+func (c *core) checkRights(
+	ctx context.Context, conn *conn, offsets, table *catalog, info *tableInfo, flawed map[tableName]bool, bad problemFunc,
+) error {
 	ask := func(u use, found *catalog, create bool) error {
 		var refused string
 		var err error
 		switch {
 		case found == nil && create:
 			refused, err = c.dialect.mayCreate(ctx, conn, u.table)
-		case found != nil && found.has(u.columns):
+		case found != nil && !flawed[u.table]:
 			refused, err = c.dialect.mayUse(ctx, conn, u)
 		}
 		if err != nil {
@@ -46,17 +48,12 @@ func (c *core) checkRights(ctx context.Context, conn *conn, offsets, table *cata
 	err := ask(use{
 		table: c.offsets, columns: strings.Fields(offsetColumns), key: strings.Fields(offsetKey), updates: true,
 	}, offsets, true)
-	if err != nil || c.ownSQL() || info == nil && table != nil {
+	if err != nil || c.ownSQL() {
 		return err
 	}
 	rows := use{table: c.settings.table, columns: c.text.columns, key: c.text.key}
-	if c.mode == Upsert && table != nil {
+	if c.mode == Upsert && info != nil {
 		rows.ending, rows.updates = c.dialect.upsert(c.text.columns, c.text.key, info.otherUnique), true
 	}
 	return ask(rows, table, c.create)
-}
-
-// has tells whether a table has all of these columns.
-func (c *catalog) has(columns []string) bool {
-	return !slices.ContainsFunc(columns, func(name string) bool { return c.column(name) == nil })
 }

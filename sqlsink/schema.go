@@ -115,7 +115,9 @@ func (c *core) inspect(ctx context.Context) (problems, err error) {
 		return nil, err
 	}
 	var errs []error
+	flawed := map[tableName]bool{}
 	bad := func(t tableName, format string, args ...any) {
+		flawed[t] = true
 		errs = append(errs, fmt.Errorf("sqlsink: table "+t.String()+": "+format, args...))
 	}
 	info := new(tableInfo)
@@ -125,7 +127,7 @@ func (c *core) inspect(ctx context.Context) (problems, err error) {
 		if !c.ownSQL() {
 			info = c.checkTable(table, bad)
 		}
-		err = c.checkRights(ctx, conn, offsets, table, info, bad)
+		err = c.checkRights(ctx, conn, offsets, table, info, flawed, bad)
 	}
 	c.conns.abort(ctx, conn, err)
 	if err != nil {

@@ -74,7 +74,8 @@ var typeNames = map[string]sqlType{
 	"character varying": {family: text, size: unbounded}, "tinytext": {family: text, size: 1<<8 - 1},
 	"text": {family: text, size: 1<<16 - 1}, "mediumtext": {family: text, size: 1<<24 - 1}, "longtext": {family: text, size: unbounded},
 	"binary": {family: binary, size: 1}, "varbinary": {family: binary, size: unbounded}, "tinyblob": {family: binary, size: 1<<8 - 1},
-	"blob": {family: binary, size: 1<<16 - 1}, "mediumblob": {family: binary, size: 1<<24 - 1}, "longblob": {family: binary, size: unbounded},
+	"blob": {family: binary, size: 1<<16 - 1}, "mediumblob": {family: binary, size: 1<<24 - 1},
+	"longblob": {family: binary, size: unbounded},
 
 	"date": {family: day}, "time": {family: clock}, "datetime": {family: moment}, "timestamp": {family: moment},
 }

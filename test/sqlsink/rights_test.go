@@ -65,7 +65,7 @@ func postgresGuest(t *testing.T) guest {
 func (g guest) do(t *testing.T, statements ...string) {
 	t.Helper()
 	for _, text := range statements {
-		if _, err := g.owner.Exec(text); err != nil { //nolint:noctx // also at the end of the test
+		if _, err := g.owner.Exec(text); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
