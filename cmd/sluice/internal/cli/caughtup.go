@@ -24,11 +24,11 @@ type caughtUp struct {
 }
 
 // claimed tells whether this member has joined, and stands behind the bounds itself in the partitions that it has: the
-// database is the authority, and it may be behind, or have lost, what the group has committed to Kafka. The error names
-// partitions that stand still until a person has done something, once they are all that is left.
-func (c *caughtUp) claimed() (bool, error) {
+// database is the authority, and it may be behind, or have lost, what the group has committed to Kafka. What only has to be committed
+// is, at once. The error names partitions that stand still until a person has done something, once they are all that is left.
+func (c *caughtUp) claimed(ctx context.Context) (bool, error) {
 	ready := c.app.Health().Ready
-	working := false
+	working, finished := false, false
 	var halted []error
 	for _, p := range c.app.Snapshot().Partitions {
 		b, ok := c.bounds[p.Topic][p.Partition]
@@ -36,6 +36,8 @@ func (c *caughtUp) claimed() (bool, error) {
 		case !ok, b.Start >= b.End, min(p.Frontier, p.Committed) >= b.End:
 		case p.State == "halted":
 			halted = append(halted, fmt.Errorf("%s[%d] stands still: %s", p.Topic, p.Partition, p.LastError))
+		case p.Frontier >= b.End:
+			finished = true
 		default:
 			working = true
 		}
@@ -43,7 +45,11 @@ func (c *caughtUp) claimed() (bool, error) {
 	if len(halted) > 0 && !working {
 		return false, fmt.Errorf("the group cannot catch up: %w", errors.Join(halted...))
 	}
-	return ready && !working, nil
+	// Transactions commit by themselves, and refuse this. What else fails is told by the engine, which tries again; so does the next look.
+	if finished && !working && c.app.Commit(ctx) == nil {
+		finished = false
+	}
+	return ready && !working && !finished, nil
 }
 
 const caughtUpInterval = 200 * time.Millisecond
@@ -55,8 +61,8 @@ func (c *caughtUp) wait(ctx context.Context) (bool, error) {
 	defer ticker.Stop()
 	failing := false
 	for {
+		claimed, halted := c.claimed(ctx)
 		left, err := kafka.Remaining(ctx, admin, c.group, c.bounds)
-		claimed, halted := c.claimed()
 		switch {
 		case ctx.Err() != nil:
 			return false, nil
