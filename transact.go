@@ -218,7 +218,7 @@ func (a *App) runEngine(ctx context.Context, e *engine.Engine) error {
 		}
 		a.cfg.Logger.Warn("the client is made anew", "err", cmp.Or(a.explainTransaction(err), err))
 		if !e.Settle(ctx) {
-			return nil // stopped: nothing is under way but handlers that ignore their context
+			return fmt.Errorf("%w: a handler of an aborted transaction ignores its context, and runs still", engine.ErrDrainTimeout)
 		}
 		if time.Since(began) > time.Minute {
 			wait = 100 * time.Millisecond

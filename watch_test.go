@@ -624,3 +624,42 @@ func TestKeysAreCut(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A transaction that cannot be aborted costs the client, and the next one waits for the handlers of the last: meanwhile the app stands still,
+// and who holds it up is named. A stop is not clean then.
+func TestInvariant8AHandlerIsNamedWhenItsClientIsGone(t *testing.T) {
+	for _, stops := range []bool{false, true} {
+		bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+			c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.UnknownServerError})
+			release := make(chan struct{})
+			var l told
+			cfg := configFor(t, c, nil)
+			cfg.Events = l.events()
+			policy := sluice.Policy{Ordering: sluice.ByKey, Timeout: 4500 * time.Millisecond} // named later than a transaction of 10 s is aborted
+			m := join(t, cfg, forward(policy, func(_ context.Context, m sluice.Message[string]) error {
+				if m.Value == "3" {
+					<-release // ignores its context
+				}
+				return nil
+			}))
+			c.Produce("orders", 0, 0, 10, 10)
+			c.Until("the transaction is aborted", func() bool { return m.app.Stats().CommitsFailed > 0 })
+			time.Sleep(time.Minute)
+			if n := len(of[sluice.HandlerOverranInfo](&l, "HandlerOverran")); n != 1 || !strings.Contains(problems(m), "the handler of offset 3") {
+				t.Errorf("invariant 8: a handler that holds up the app was named %d times; health says %q", n, problems(m))
+			}
+			if stops {
+				m.stop()
+				if err := <-m.done; !errors.Is(err, sluice.ErrDrainTimeout) {
+					t.Errorf("invariant 10: Run returned %v, and a handler runs", err)
+				}
+				close(release)
+				return
+			}
+			close(release)
+			c.Until("all is committed", func() bool { return c.Committed("g", "orders", 0) == 10 })
+			m.leave(t)
+			once(t, c, 10)
+		})
+	}
+}

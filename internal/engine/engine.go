@@ -128,6 +128,7 @@ type Engine struct {
 	watchAt      time.Time // when the watchdog looks next; zero: there is nothing to look at
 	watchTimer   *time.Timer
 	outlived     map[*assignment]struct{} // closed ones with a handler that still runs
+	settling     bool                     // Settle waits for those
 	standstill   standstill
 	topicTrouble map[string]topicTrouble
 	topicsSeen   atomic.Int64 // when topics were last looked at: Unix nanoseconds

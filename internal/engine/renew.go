@@ -60,9 +60,15 @@ func (e *Engine) stopTransacting(ctx context.Context) error {
 	return starts
 }
 
-// Settle waits until nothing of an engine runs any more, when Run has returned: a handler may ignore its context.
+// Settle waits until nothing of an engine runs any more, when Run has returned: a handler may ignore its context. Meanwhile the app stands
+// still, so the watchdog goes on to look for whoever it is.
 func (e *Engine) Settle(ctx context.Context) bool {
 	e.mu.Lock()
 	defer e.unlock()
+	e.settling = true
+	defer func() { e.settling = false }()
+	for a := range e.outlived {
+		e.watch(time.Now(), a.route.lookEvery())
+	}
 	return e.waitUntil(ctx, func() bool { return e.live == 0 })
 }

@@ -126,7 +126,7 @@ func (e *Engine) lookAround() {
 	e.mu.Lock()
 	defer e.unlock()
 	e.watchAt = time.Time{}
-	if e.clientCtx.Err() != nil {
+	if e.clientCtx.Err() != nil && !e.settling {
 		return // it is over
 	}
 	var over []*run

@@ -39,6 +39,7 @@ const (
 	truncate     what = "truncate"     // retention passes the commit
 	move         what = "seek"         // a partition is moved by hand
 	pause        what = "pause"        // partitions are paused for a while
+	lose         what = "answer lost"  // connections end just before a request is answered
 	stall        what = "stall"        // it gets no processor while it has polled records in its hand, and is thrown out of the group
 )
 
@@ -50,6 +51,8 @@ func (f fault) String() string {
 		return fmt.Sprintf("%s (%d, partition %d, %v)", f.what, f.slot, f.partition, f.lasts)
 	case answer:
 		return fmt.Sprintf("%v: %s to %d requests within %v", f.err.Message, f.key.Name(), f.count, f.lasts)
+	case lose:
+		return fmt.Sprintf("%s (%s)", f.what, f.key.Name())
 	}
 	return fmt.Sprintf("%s (%d, %v)", f.what, f.slot, f.lasts)
 }
@@ -108,7 +111,7 @@ func (s *scenario) schedule(d dice) {
 			f.key, f.err = a.key, pick(d, a.errs...)
 			f.lasts = d.between(time.Second, 8*time.Second)
 			f.count = pick(d, 1, 2, 5, 30) // never without end: some are asked again at once, and that takes no virtual time
-		case drop, restart, scaleIn, leaders, coordinators, grow, truncate, move, pause:
+		case drop, restart, scaleIn, leaders, coordinators, grow, truncate, move, pause, lose:
 		}
 		s.faults = append(s.faults, f)
 	}

@@ -38,6 +38,8 @@ func (w *world) do(f fault) {
 		w.RehashCoordinators()
 	case answer:
 		w.answer(f)
+	case lose:
+		w.lose(f.key)
 	case grow:
 		w.grow()
 	case truncate:
@@ -103,8 +105,24 @@ func (w *world) doTo(p *process, f fault) {
 		p.stop()
 	case pause:
 		p.pause(f.partition, f.lasts)
-	case scaleOut, answer, leaders, coordinators, grow, truncate, move:
+	case scaleOut, answer, leaders, coordinators, grow, truncate, move, lose:
 	}
+}
+
+// lose ends every connection of the members when one of them sends a request of a kind: it is done, and its answer finds nobody.
+func (w *world) lose(key kmsg.Key) {
+	w.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Observe: true, When: func(req kmsg.Request) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.trace.notef("fault", "%s is not answered", kmsg.NameForKey(req.Key()))
+		for _, p := range w.alive {
+			for _, t := range p.held {
+				t.pardon("dropped connections")
+			}
+			p.link.Drop()
+		}
+		return true
+	}})
 }
 
 // kick has the coordinator tell a member that it does not know it.

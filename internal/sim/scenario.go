@@ -238,7 +238,7 @@ func (s *scenario) String() string {
 		shape = "stream"
 	}
 	if s.transacts() {
-		shape = fmt.Sprintf("transactions of %v,", s.transact.timeout)
+		shape = fmt.Sprintf("transactions of %v (old brokers: %v),", s.transact.timeout, s.transact.old)
 	}
 	n := 0
 	for _, f := range s.feeds {

@@ -17,7 +17,10 @@ import (
 const answerTopic = "answers"
 
 // transact is a TransactRoute's own part of a scenario.
-type transact struct{ timeout, interval time.Duration }
+type transact struct {
+	timeout, interval time.Duration
+	old               bool // the brokers know nothing of KIP-890
+}
 
 // transacts tells whether the route works in transactions.
 func (s *scenario) transacts() bool { return s.transact.timeout > 0 }
@@ -31,7 +34,7 @@ var txnErrors = []struct {
 	{kmsg.AddOffsetsToTxn, []*kerr.Error{kerr.ConcurrentTransactions, kerr.CoordinatorLoadInProgress, kerr.UnknownServerError}},
 	{kmsg.TxnOffsetCommit, []*kerr.Error{
 		kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.IllegalGeneration, kerr.RebalanceInProgress, kerr.UnknownMemberID,
-		kerr.UnknownServerError, kerr.TransactionAbortable, kerr.InvalidProducerEpoch,
+		kerr.UnknownServerError, kerr.TransactionAbortable, kerr.InvalidProducerEpoch, kerr.RequestTimedOut,
 	}},
 	{kmsg.EndTxn, []*kerr.Error{
 		kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.ConcurrentTransactions, kerr.UnknownServerError, kerr.TransactionAbortable,
@@ -64,6 +67,13 @@ func (s *scenario) transactions(d dice) {
 	s.faults = slices.DeleteFunc(s.faults, func(f fault) bool {
 		return f.what == move || f.key == kmsg.Produce && f.err == kerr.MessageTooLarge // it is a record's own fault
 	})
+	s.transact.old = s.protocol != consumer && d.chance(25)
+	for range d.IntN(3) {
+		s.faults = append(s.faults, fault{
+			at: d.between(2*time.Second, s.length), what: lose,
+			key: pick(d, kmsg.EndTxn, kmsg.EndTxn, kmsg.TxnOffsetCommit, kmsg.Produce, kmsg.AddOffsetsToTxn, kmsg.InitProducerID, kmsg.OffsetCommit),
+		})
+	}
 	for range d.IntN(4) {
 		a := pick(d, txnErrors...)
 		s.faults = append(s.faults, fault{

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/sluice-go/sluice/internal/bubble"
 )
@@ -77,6 +78,9 @@ func run(t *testing.T, s *scenario, tr *trace) outcome {
 	}
 	if s.transacts() {
 		topics[answerTopic] = 2
+	}
+	if s.transact.old {
+		opts = append(opts, kfake.MaxVersions(kversion.V3_9_0()))
 	}
 	bubble.Run(t, topics, func(_ *testing.T, c *bubble.Cluster) {
 		tr.began = time.Now()
