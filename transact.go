@@ -47,7 +47,9 @@ type TransactRoute[V any] struct {
 	// that comes back aborts what it left behind at once. Zero: 10 s. At least 1 s; at most the brokers' transaction.max.timeout.ms.
 	Timeout time.Duration
 
-	// Policy says how records are ordered and retried. A DeadLetter is written in the transaction. Commit, RetryTopics and Stuck have no
+	// Policy says how records are ordered and retried. A DeadLetter is written in the transaction. A record is poison, too, when
+	// brokers refuse what was returned for it: too large for the topic, without a key where records are compacted, with a timestamp that
+	// the topic does not take. It is found by transactions that take fewer and fewer records. Commit, RetryTopics and Stuck have no
 	// meaning here, and are refused; so is a Timeout of more than half of the transaction's.
 	Policy Policy
 }

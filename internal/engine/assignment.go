@@ -242,6 +242,9 @@ func (e *Engine) close(a *assignment, cause error) {
 	e.quiet(a, closed)
 	e.hold(a, -a.heldBytes, -a.heldRecords)
 	clear(a.handed)
+	if !errors.Is(cause, ErrTransaction) {
+		delete(e.remembered, a.part)
+	}
 	if a.grant > 0 {
 		e.log.Error("records that were committed first will not be handled", "topic", a.topic, "partition", a.partition,
 			"records", a.grant, "err", cause)

@@ -42,6 +42,7 @@ type trouble struct {
 	settled     bool      // on fenced routes: done with, its batch only has to step over it
 	tried       *outage   // the last one that it failed in
 	condemned   bool      // used up its attempts or its time, while others succeed: not called again
+	refused     bool      // by brokers, with what was written for it: see blame
 	delayed     bool      // its copy goes to a retry topic
 	stuck       bool      // and that was told
 	slow        bool      // its latest failure took long to come: see inNoTime
@@ -221,8 +222,13 @@ func (it item) attempts() int {
 	return max(it.trouble.attempts, it.trouble.failed)
 }
 
-func (it item) settled() bool   { return it.trouble != nil && it.trouble.settled }
-func (it item) condemned() bool { return it.trouble != nil && it.trouble.condemned }
+func (it item) settled() bool { return it.trouble != nil && it.trouble.settled }
+
+// condemned tells whether a record is not called again: its policy decides.
+func (it item) condemned() bool {
+	t := it.trouble
+	return t != nil && (t.condemned || t.refused && t.due.IsZero())
+}
 
 // alone tells whether a record has to be in a batch of its own.
 func (it item) alone() bool {

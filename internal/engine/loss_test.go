@@ -68,7 +68,7 @@ func TestInvariant12ALogThatIsCutOffInATransactionHalts(t *testing.T) {
 		a.tracker.Take(100+o, -1)
 		a.tracker.Finish(100 + o)
 	}
-	e.txn = e.newTransaction()
+	e.txn = e.newTransaction(false)
 	e.truncated(a, &kgo.ErrDataLoss{Topic: "t", ConsumedTo: 150, ResetTo: 130})
 	spoiled := e.txn.spoiled
 	e.unlock()
@@ -91,7 +91,7 @@ func TestInvariant12AnotherMemberCommitsNothing(t *testing.T) {
 	a.start(position{next: 100, epoch: -1, committed: 100})
 	a.tracker.Take(100, -1)
 	a.tracker.Finish(100)
-	e.txn = e.newTransaction()
+	e.txn = e.newTransaction(false)
 	e.unlock()
 	for member, want := range map[string]error{"one": nil, "two": errRenamed} {
 		s := settling{member: member}

@@ -23,7 +23,9 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		return e.settled(a, it)
 	}
 	if out.Kind == condemned {
-		it.trouble.class = it.trouble.failedFor(a)
+		if !it.refused() {
+			it.trouble.class = it.trouble.failedFor(a)
+		}
 		return e.fail(r, l, it, it.trouble.err)
 	}
 	t := it.trouble
@@ -138,12 +140,17 @@ func (e *Engine) fail(r *run, l *lane, it *item, err error) bool {
 		e.copyOut(a, l, *it)
 		return rt.fenced()
 	default:
-		t.due = t.last.Add(rt.MaxBackoff)
-		a.trouble(it.record.Offset, "offset "+itoa(it.record.Offset)+" cannot be handled, and the route has no OnFailure: "+err.Error())
-		e.log.Error("record cannot be handled; its lane waits and tries again, as the route has no OnFailure",
-			"topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
+		e.waits(a, it, err)
 		return true
 	}
+}
+
+// waits has a record that cannot be handled wait, and tell so: without OnFailure nobody says what becomes of it.
+func (e *Engine) waits(a *assignment, it *item, err error) {
+	it.trouble.due = it.trouble.last.Add(a.route.MaxBackoff)
+	a.trouble(it.record.Offset, "offset "+itoa(it.record.Offset)+" cannot be handled, and the route has no OnFailure: "+err.Error())
+	e.log.Error("record cannot be handled; its lane waits and tries again, as the route has no OnFailure",
+		"topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
 }
 
 // settled is the end of a record that its policy is done with; true keeps it, so that its batch steps over it.
@@ -182,7 +189,7 @@ func (e *Engine) writeCopy(a *assignment, l *lane, it item, attempt int) {
 		write = a.route.Retry
 	}
 	if t := e.txn; e.transacts() && !e.still {
-		write = func(f Failure, done func(error)) { e.writeCopyIn(t, a.route.Copy(f), done) }
+		write = func(f Failure, done func(error)) { e.writeCopyIn(t, a, it, a.route.Copy(f), done) }
 	}
 	e.live++
 	a.writing++
@@ -209,6 +216,10 @@ func (e *Engine) copied(a *assignment, l *lane, it item, attempt int, err error)
 		a.trouble(it.record.Offset, "a "+what+" could not be written: "+err.Error())
 		e.log.Error(what+" not written; its record stays unfinished, and it is tried again", "topic", a.topic,
 			"partition", a.partition, "offset", it.record.Offset, "err", err)
+		if e.transacts() { // which undoes all of it
+			e.unsettle(a, it)
+			return
+		}
 		time.AfterFunc(a.route.Backoff(attempt), func() {
 			e.mu.Lock()
 			defer e.unlock()

@@ -61,17 +61,11 @@ func (e *Engine) onGivenUp(ctx context.Context, _ *kgo.Client, m map[string][]in
 	}
 }
 
-// limits of the records of a transaction: it starts with few, as nobody knows how long a handler takes.
-const (
-	firstLimit = 500
-	mostLimit  = 100_000
-)
-
 // transactLoop polls, handles and commits, one transaction after the other, until the engine stops.
 func (e *Engine) transactLoop() {
-	limit, failed := firstLimit, 0
+	p := pace{limit: firstLimit}
 	for {
-		t, err := e.gather(limit)
+		t, err := e.gather(p.limit)
 		if err != nil {
 			e.renew(err)
 		}
@@ -80,21 +74,14 @@ func (e *Engine) transactLoop() {
 		}
 		e.untilQuiet(t)
 		committed, err := e.finishTransaction(t)
-		switch {
-		case err != nil:
+		if err != nil {
 			e.renew(err)
 			return
-		case committed:
-			failed = 0
-			if time.Since(t.began) < time.Until(t.deadline) {
-				limit = min(2*limit, mostLimit)
-			}
-			continue
-		case !time.Now().Before(t.deadline):
-			limit = max(1, min(limit, t.polled)/2)
 		}
-		failed++
-		e.backOff(min(time.Second, 25*time.Millisecond<<min(failed, 6)))
+		p.after(t, committed, e.fate(t))
+		if wait := p.wait(); wait > 0 {
+			e.backOff(wait)
+		}
 	}
 }
 
@@ -197,7 +184,7 @@ func (e *Engine) pollInto(t *transaction, most int, until time.Time) (*transacti
 	}
 	n := fetches.NumRecords()
 	if n > 0 && t == nil {
-		t = e.newTransaction()
+		t = e.newTransaction(most == 1)
 	}
 	e.mu.Lock()
 	defer e.unlock()

@@ -18,7 +18,10 @@ type transaction struct {
 	began    time.Time
 	deadline time.Time
 
-	spoiled error // why it cannot be committed; nil: nothing speaks against it. Guarded by Engine.mu
+	sole bool // it takes a single record, so whatever brokers refuse in it is that one's fault
+
+	spoiled error // why it cannot be committed; nil: nothing speaks against it. Guarded by Engine.mu, as is blamed
+	blamed  bool  // it is known whose fault that is
 	polled  int   // records
 
 	gate  sync.RWMutex   // held while writing: whoever closes the transaction waits for it
@@ -28,8 +31,8 @@ type transaction struct {
 	added bool           // brokers know that it is about the group's offsets, too
 }
 
-func (e *Engine) newTransaction() *transaction {
-	t := &transaction{began: time.Now()}
+func (e *Engine) newTransaction(sole bool) *transaction {
+	t := &transaction{began: time.Now(), sole: sole}
 	t.deadline = t.began.Add(e.cfg.Transact.Timeout / 2)
 	t.ctx, t.cancel = context.WithDeadline(e.clientCtx, t.deadline)
 	return t
@@ -115,48 +118,79 @@ func (t *transaction) close() {
 	t.ended = true
 }
 
-// write writes records in a transaction; false when it has ended, so that they belong to none. done may be nil.
-func (e *Engine) write(t *transaction, records []*kgo.Record, done func(error)) bool {
+// write writes what belongs to a record, in a transaction; false when that has ended. done is nil, or the record's dead letter is written,
+// and done is told how that ended. In a transaction of a single record one is written after the other: a batch of several may be too large.
+func (e *Engine) write(t *transaction, a *assignment, it item, records []*kgo.Record, done func(error)) bool {
 	t.gate.RLock()
 	defer t.gate.RUnlock()
 	if t.ended {
 		return false
 	}
-	for _, r := range records {
+	for i, r := range records {
+		written := t.turn(i < len(records)-1)
 		t.wrote.Store(true)
 		t.open.Add(1)
 		e.client.Produce(t.ctx, r, func(r *kgo.Record, err error) {
 			defer t.open.Done()
 			if err != nil {
 				err = fmt.Errorf("write to %s: %w", r.Topic, e.explainWrite(err, r.Topic))
-				e.mu.Lock()
-				if e.txn == t {
-					e.spoil(err)
-				}
-				e.unlock()
 			}
 			if done != nil {
 				done(err)
 			}
+			if err != nil {
+				e.notWritten(t, a, it, err, done != nil)
+			}
+			if written != nil {
+				close(written)
+			}
 		})
+		if written != nil {
+			select {
+			case <-written:
+			case <-t.ctx.Done():
+			}
+		}
 	}
 	return true
 }
 
+// turn is what a write waits for before the next one; nil where it need not.
+func (t *transaction) turn(more bool) chan struct{} {
+	if t.sole && more {
+		return make(chan struct{})
+	}
+	return nil
+}
+
+// notWritten has a transaction aborted in which something of a record could not be written.
+func (e *Engine) notWritten(t *transaction, a *assignment, it item, err error, dead bool) {
+	e.mu.Lock()
+	defer e.unlock()
+	if e.txn != t {
+		return
+	}
+	if isRefusal(err) && (t.sole || it.refused()) && !t.blamed && a.starts() {
+		t.blamed = true
+		e.blame(a, it, err, dead)
+	}
+	e.spoil(err)
+}
+
 // writeOut writes what a handler returned for a record; false where the record's transaction has ended.
-func (e *Engine) writeOut(r *run, records []*kgo.Record) bool {
+func (e *Engine) writeOut(r *run, it item, records []*kgo.Record) bool {
 	if e.still {
 		for _, rec := range records {
 			e.cfg.Write(rec)
 		}
 		return true
 	}
-	return r.txn != nil && e.write(r.txn, records, nil)
+	return r.txn != nil && e.write(r.txn, r.a, it, records, nil)
 }
 
-// writeCopyIn writes a dead letter in a transaction.
-func (e *Engine) writeCopyIn(t *transaction, r *kgo.Record, done func(error)) {
-	if t == nil || !e.write(t, []*kgo.Record{r}, done) {
+// writeCopyIn writes a record's dead letter in a transaction.
+func (e *Engine) writeCopyIn(t *transaction, a *assignment, it item, r *kgo.Record, done func(error)) {
+	if t == nil || !e.write(t, a, it, []*kgo.Record{r}, done) {
 		done(ErrTransaction)
 	}
 }

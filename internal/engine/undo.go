@@ -36,7 +36,9 @@ func (e *Engine) freeze() {
 			continue // nothing of it was in the transaction
 		}
 		e.remember(a)
-		a.restsUntil = a.nextDue()
+		if due := a.nextDue(); due.After(a.restsUntil) {
+			a.restsUntil = due
+		}
 		e.quiet(a, moving)
 		a.cancel(ErrTransaction)
 	}

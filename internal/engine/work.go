@@ -243,7 +243,7 @@ func (e *Engine) call(rt *Route, r *run, it item) (out Outcome) {
 	} else {
 		out = rt.inTime(r.a.ctx, r.work, it)
 	}
-	if out.Kind == Done && len(out.Records) > 0 && !e.writeOut(r, out.Records) {
+	if out.Kind == Done && len(out.Records) > 0 && !e.writeOut(r, it, out.Records) {
 		out = Outcome{Kind: HandedBack}
 	}
 	return out

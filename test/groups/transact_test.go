@@ -151,6 +151,22 @@ func TestATopicThatIsMadeAgainHaltsATransactRoute(t *testing.T) {
 // answers reads the committed records of a topic, and demands those of each partition once, in order.
 func (k *kit) answers(topic string, partitions, each int) {
 	k.Helper()
+	next := make(map[string]int)
+	all := k.read(topic, partitions*each)
+	for _, r := range all {
+		if want := strconv.Itoa(next[string(r.Key)]); string(r.Value) != want {
+			k.Fatalf("after %d records of partition %s comes %s", next[string(r.Key)], r.Key, r.Value)
+		}
+		next[string(r.Key)]++
+	}
+	if len(all) != partitions*each {
+		k.Errorf("%d answers to %d records", len(all), partitions*each)
+	}
+}
+
+// read reads n committed records of a topic, and what may come in the second after them.
+func (k *kit) read(topic string, n int) (all []*kgo.Record) {
+	k.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(k.k.Seeds()...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		k.Fatal(err)
@@ -158,25 +174,13 @@ func (k *kit) answers(topic string, partitions, each int) {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(k.Context(), time.Minute)
 	defer cancel()
-	next, all := make(map[string]int), 0
-	take := func(fs kgo.Fetches) {
-		fs.EachRecord(func(r *kgo.Record) {
-			if want := strconv.Itoa(next[string(r.Key)]); string(r.Value) != want {
-				k.Errorf("after %d records of partition %s comes %s", next[string(r.Key)], r.Key, r.Value)
-			}
-			next[string(r.Key)]++
-			all++
-		})
-	}
-	for all < partitions*each && ctx.Err() == nil && !k.Failed() {
-		take(client.PollFetches(ctx))
+	for len(all) < n && ctx.Err() == nil {
+		all = append(all, client.PollFetches(ctx).Records()...)
 	}
 	rest, cancelRest := context.WithTimeout(ctx, time.Second)
 	defer cancelRest()
 	for rest.Err() == nil {
-		take(client.PollFetches(rest)) // nothing more
+		all = append(all, client.PollFetches(rest).Records()...)
 	}
-	if all != partitions*each {
-		k.Errorf("%d answers to %d records", all, partitions*each)
-	}
+	return all
 }
