@@ -37,42 +37,41 @@ func (a *App) checkTransactions(ctx context.Context, cl *kgo.Client) error {
 	if t == nil {
 		return nil
 	}
-	admin := kadm.NewClient(cl)
-	if err := a.checkTransactionVersions(ctx, admin); err != nil {
+	answering, err := a.checkTransactionVersions(ctx, kadm.NewClient(cl))
+	if err != nil || len(answering) == 0 {
 		return err // the rest would only say the same in other words
 	}
-	timeout, log := a.checkTransactionSettings(ctx, admin)
-	if log != nil {
-		return errors.Join(timeout, log) // whoever asks for the id would only wait for it
-	}
-	return errors.Join(timeout, a.checkTransactionalID(ctx, cl, t.ID))
+	return errors.Join(a.checkTransactionSettings(ctx, cl, answering[0]), a.checkTransactionalID(ctx, cl.Broker(int(answering[0])), t.ID))
 }
 
-// checkTransactionVersions asks every broker, as any of them may come to coordinate the group or its transactions.
-func (a *App) checkTransactionVersions(ctx context.Context, admin *kadm.Client) error {
+// checkTransactionVersions asks every broker, as any of them may come to coordinate the group or its transactions. It returns those that
+// answer.
+func (a *App) checkTransactionVersions(ctx context.Context, admin *kadm.Client) (answering []int32, err error) {
 	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 	defer cancel()
 	brokers, err := admin.ApiVersions(ctx)
 	if err != nil {
-		return nil // the engine asks, too, until they answer
+		return nil, nil // the engine asks, too, until they answer
 	}
+	warned := false
 	for _, b := range brokers.Sorted() {
 		if b.Err != nil {
 			continue // away just now
 		}
+		answering = append(answering, b.NodeID)
 		speaks, ends := transactionVersions(b.Raw())
 		if !speaks {
-			return refuseTransactions("", fmt.Sprintf("broker %d does not know which member of a group a transaction is of (KIP-447); "+
-				"upgrade every broker to Kafka 2.5 or newer (4.0 is better), or use a Route, which is at least once", b.NodeID))
+			return nil, refuseTransactions("", fmt.Sprintf("broker %d does not know which member of a group a transaction is of "+
+				"(KIP-447); upgrade every broker to Kafka 2.5 or newer (4.0 is better), or use a Route, which is at least once", b.NodeID))
 		}
-		if !ends {
+		if !ends && !warned {
+			warned = true
 			a.cfg.Logger.Warn("a request that is late may be taken for one of the next transaction, before Kafka 4.0 (KIP-890); upgrade "+
 				"every broker, and then: kafka-features --bootstrap-server HOST:PORT upgrade --feature transaction.version=2",
 				"broker", b.NodeID)
-			return nil
 		}
 	}
-	return nil
+	return answering, nil
 }
 
 // transactionVersions says whether a broker has the transactions of consumer groups, and whether each end of one raises its epoch.
@@ -89,38 +88,73 @@ func transactionVersions(versions *kmsg.ApiVersionsResponse) (speaks, ends bool)
 }
 
 // checkTransactionSettings judges the brokers' settings, as far as they may be read: our timeout by their limit, and their log of
-// transactions by what there is. One that can never be made or written has clients wait for ever; one that has too few brokers for now
-// is waited for.
-func (a *App) checkTransactionSettings(ctx context.Context, admin *kadm.Client) (timeout, log error) {
+// transactions by what there is. With one that can never be made or written clients wait for ever.
+func (a *App) checkTransactionSettings(ctx context.Context, cl *kgo.Client, node int32) error {
 	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 	defer cancel()
-	md, err := admin.Metadata(ctx, transactionLog)
-	if err != nil || len(md.Brokers) == 0 {
-		return nil, nil
-	}
-	broker := settingsOf(admin.DescribeBrokerConfigs(ctx, md.Brokers[0].NodeID))
+	admin := kadm.NewClient(cl)
+	var timeout, log error
+	broker := settingsOf(admin.DescribeBrokerConfigs(ctx, node))
 	if limit, ok := broker[longestTimeout]; ok {
 		if limit := time.Duration(limit) * time.Millisecond; a.transact().Timeout > limit {
 			timeout = refuseTimeout(a.transact().Timeout, limit)
 		}
 	}
+	md, err := admin.Metadata(ctx, transactionLog)
+	if err != nil {
+		return timeout
+	}
+	size := sizeOf(ctx, cl, len(md.Brokers))
 	switch made := md.Topics[transactionLog]; {
 	case errors.Is(made.Err, kerr.UnknownTopicOrPartition):
-		log = judgeNewLog(broker, len(md.Brokers))
-	case made.Err == nil && len(made.Partitions) > 0:
+		log = a.judgeNewLog(broker, size)
+	case made.Err == nil && len(made.Partitions) > 0 && !size.caps:
 		log = judgeLog(settingsOf(admin.DescribeTopicConfigs(ctx, transactionLog)), made.Partitions.NumReplicas())
 	}
-	return timeout, log
+	return errors.Join(timeout, log)
 }
 
-// judgeNewLog says what keeps the log from being made.
-func judgeNewLog(broker map[string]int, brokers int) error {
-	for _, name := range []string{logReplication, logInSync} {
-		if n := broker[name]; n > brokers {
-			return refuseTransactions(name, fmt.Sprintf("the log of transactions, %s, cannot be made: %s is %d, and the number of "+
-				"brokers is %d; start more, or set %s and %s to %d or less in every broker's server.properties, and restart them",
-				transactionLog, name, n, brokers, logReplication, logInSync, brokers))
-		}
+// size is how many brokers a cluster has.
+type size struct {
+	brokers int
+	all     bool // those that are away just now are among them
+	caps    bool // a topic with fewer copies than have to be in sync can be written all the same
+}
+
+// Versions of DescribeCluster, by which brokers are told apart.
+const (
+	fromKafka37 = 1 // those that cap what has to be in sync (seen in 3.7.2 and later, not in 3.5.2)
+	fromKafka40 = 2 // those that tell of brokers that are away
+)
+
+// sizeOf asks how large a cluster is of which so many brokers are there.
+func sizeOf(ctx context.Context, cl *kgo.Client, there int) size {
+	req := kmsg.NewPtrDescribeClusterRequest()
+	req.IncludeFencedBrokers = true
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil || resp.ErrorCode != 0 {
+		return size{brokers: there}
+	}
+	return size{brokers: len(resp.Brokers), all: resp.Version >= fromKafka40, caps: resp.Version >= fromKafka37}
+}
+
+// judgeNewLog says what keeps the log from being made, or from being written then. Where brokers that are away are not counted, as one
+// restarts, too few are no reason not to start: the engine waits for more, and health says so.
+func (a *App) judgeNewLog(broker map[string]int, size size) error {
+	copies, least := broker[logReplication], broker[logInSync]
+	switch {
+	case copies > size.brokers && size.all:
+		return refuseTransactions(logReplication, fmt.Sprintf("the log of transactions, %s, cannot be made: %s is %d, and the number of "+
+			"brokers is %d; start more, or set it to %[4]d in every broker's server.properties, and restart them",
+			transactionLog, logReplication, copies, size.brokers))
+	case copies > 0 && least > copies && !size.caps:
+		return refuseTransactions(logInSync, fmt.Sprintf("the log of transactions, %s, cannot be written: %s is %d, and the number of "+
+			"its copies is %d (%s); set it to %[4]d in every broker's server.properties, and restart them",
+			transactionLog, logInSync, least, copies, logReplication))
+	case copies > size.brokers:
+		a.cfg.Logger.Warn("the log of transactions, "+transactionLog+", cannot be made before more brokers are there; should there be no "+
+			"more, set "+logReplication+" to their number in every broker's server.properties", logReplication, copies,
+			"brokers", size.brokers)
 	}
 	return nil
 }
@@ -153,16 +187,17 @@ func settingsOf(all kadm.ResourceConfigs, err error) map[string]int {
 	return numbers
 }
 
-// checkTransactionalID asks whether we may use it, by a request that brokers refuse, but look at rights first. Anything but a missing
-// right is for the engine, which goes on asking.
-func (a *App) checkTransactionalID(ctx context.Context, cl *kgo.Client, id string) error {
+// checkTransactionalID asks whether we may use it, by a request that brokers refuse, but look at rights first. It goes to any broker: the
+// one that is in charge of the id does not have to be found, for which brokers would make their log. Anything but a missing right is
+// for the engine, which goes on asking.
+func (a *App) checkTransactionalID(ctx context.Context, broker *kgo.Broker, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 	defer cancel()
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.TransactionalID, req.TransactionTimeoutMillis, req.ProducerID, req.ProducerEpoch = &id, 0, -1, -1
-	resp, err := req.RequestWith(ctx, cl)
-	if err == nil {
-		err = kerr.ErrorForCode(resp.ErrorCode)
+	resp, err := broker.RetriableRequest(ctx, req)
+	if answer, ok := resp.(*kmsg.InitProducerIDResponse); ok && err == nil {
+		err = kerr.ErrorForCode(answer.ErrorCode)
 	}
 	return a.explainTransaction(err)
 }

@@ -38,6 +38,16 @@ func TestATransactRouteIsRefusedWhereItCannotWork(t *testing.T) {
 			fault: &kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.ClusterAuthorizationFailed, Count: -1},
 			field: "Timeout", says: []string{"transaction.timeout.ms", "10s", "transaction.max.timeout.ms", "lower it"}, run: true,
 		},
+		"too few brokers for the copies of their log": {
+			opts:  []kfake.Opt{kfake.BrokerConfigs(map[string]string{"transaction.state.log.replication.factor": "3"})},
+			field: "TransactRoute", says: []string{"transaction.state.log.replication.factor is 3, and the number of brokers is 1", "start more"},
+		},
+		"too few copies, before brokers cap what has to be in sync": {
+			opts: []kfake.Opt{kfake.MaxVersions(kversion.V3_6_0()), kfake.BrokerConfigs(map[string]string{
+				"transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "2",
+			})},
+			field: "TransactRoute", says: []string{"transaction.state.log.min.isr is 2, and the number of its copies is 1"},
+		},
 		"no right to its id": {
 			fault: &kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.TransactionalIDAuthorizationFailed, Count: -1},
 			says:  []string{"--operation Write --transactional-id 'g.'", "--resource-pattern-type prefixed"},
@@ -81,6 +91,25 @@ func TestATransactRouteIsRefusedWhereItCannotWork(t *testing.T) {
 			}, test.opts...)
 		})
 	}
+}
+
+// Where nobody can say whether the log of transactions will be made, as brokers before 4.0 do not tell of those that are away, it is no mistake.
+func TestATransactRouteWaitsForBrokersThatAreAway(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+		var log warnings
+		cfg := configFor(t, c, nil)
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		app, err := sluice.New(cfg)
+		if err == nil {
+			err = forward(sluice.Policy{}, nil)(app)
+		}
+		if err == nil {
+			err = app.Check(t.Context())
+		}
+		if err != nil || log.count("transaction.state.log.replication.factor=3 brokers=1") != 1 {
+			t.Errorf("Check: %v, and the log says: %s", err, log.text.String())
+		}
+	}, kfake.MaxVersions(kversion.V3_9_0()), kfake.BrokerConfigs(map[string]string{"transaction.state.log.replication.factor": "3"}))
 }
 
 // Brokers before 4.0 serve it, and are warned about, once.

@@ -5,11 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-go/sluice"
@@ -141,6 +144,69 @@ func TestInvariant12ACommitThatWasNotAnsweredIsNotSentAgain(t *testing.T) {
 					once(t, c, n)
 				})
 			})
+		}
+	})
+}
+
+// hanger hangs up on whoever dials it, as a proxy does in front of a broker that is dead.
+type hanger struct {
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	hangs  atomic.Bool
+	hanged atomic.Int64
+}
+
+func (h *hanger) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := h.dial(ctx, network, address)
+	if err == nil && h.hangs.Load() {
+		h.hanged.Add(1)
+		return hungUp{conn}, nil
+	}
+	return conn, err
+}
+
+type hungUp struct{ net.Conn }
+
+func (hungUp) Read([]byte) (int, error) { return 0, io.EOF }
+
+// A commit for the group alone that never went out, although a connection was made, is simply sent later: nobody has to be made anew.
+func TestInvariant12ACommitThatWasNotWrittenIsSentLater(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+		var log warnings
+		link := c.NewLink()
+		h := &hanger{dial: link.Dial}
+		cfg := configFor(t, c, nil)
+		cfg.ClientOptions = c.Options(h.Dial)[1:]
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		inside, leave := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		m := join(t, cfg, func(app *sluice.App) error {
+			return sluice.AddTransact(app, sluice.TransactRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text,
+				Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
+					if m.Offset() == 5 {
+						once.Do(func() { close(inside) })
+						<-leave
+					}
+					return nil, nil // so that it is committed for the group alone
+				},
+			})
+		})
+		c.Produce("orders", 0, 0, 3, 0)
+		c.Until("it knows who takes its commits", func() bool { return c.Committed("g", "orders", 0) == 3 })
+		c.Produce("orders", 0, 3, 7, 0)
+		<-inside
+		h.hangs.Store(true)
+		link.Drop()
+		close(leave)
+		time.Sleep(time.Second)
+		h.hangs.Store(false)
+		c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == 10 })
+		m.leave(t)
+		if h.hanged.Load() == 0 {
+			t.Error("nobody hung up")
+		}
+		if log.count("made anew") > 0 {
+			t.Errorf("invariant 12: a client was made anew, although nothing was written:\n%s", log.text.String())
 		}
 	})
 }

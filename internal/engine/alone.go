@@ -4,38 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // What is committed for the group alone, beside transactions: where partitions begin, and the offsets of a transaction in which nothing was
 // written. Nothing tells brokers the order of such a commit and of a transaction's. One that is sent again by the client, as it does
 // when a connection ends, may arrive after the one that was answered, and after the transactions that came then: the group would go
-// back. So each is sent once, and where no answer comes, nothing more is committed by this member: the client is made anew.
+// back. So each is sent once, and where no answer comes, nothing more is committed by this member: the client is made anew. One of
+// partitions that are given up is the exception: nobody commits anything of those before this member has joined again, and from then on
+// brokers refuse it, as it is of the generation (or the epoch) before.
 
 // commitAlone commits for the group, without a transaction, and tells which partitions were taken, unless took is nil.
 func (e *Engine) commitAlone(ctx context.Context, s *settling, took func(part)) error {
 	if err := acquire(ctx, e.committing); err != nil {
-		return fmt.Errorf("wait for the commit before: %w", err)
+		return fmt.Errorf("commit: %w: the one before is still under way: %w", errUnsent, err)
 	}
 	defer release(e.committing)
 	if e.coordinator < 0 {
 		found := e.admin.FindGroupCoordinators(ctx, e.cfg.Group)[e.cfg.Group]
 		if found.Err != nil {
-			return fmt.Errorf("commit: %w: %w", kerr.CoordinatorNotAvailable, found.Err)
+			return fmt.Errorf("commit: %w: %w", errUnsent, found.Err)
 		}
 		e.coordinator = found.NodeID
 	}
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.Generation, req.MemberID, req.InstanceID, req.Topics = e.cfg.Group, s.generation, s.member, s.instance, s.topics
+	written := e.commitsWritten.Load()
 	resp, err := req.RequestWith(ctx, e.client.Broker(int(e.coordinator)))
 	if err != nil {
 		e.coordinator = -1
-		if unsent(err) {
-			return fmt.Errorf("commit: %w: %w", kerr.CoordinatorNotAvailable, err)
+		if ctx.Err() == nil && e.commitsWritten.Load() == written { // when the context ends, the client may be about to write it
+			return fmt.Errorf("commit: %w: %w", errUnsent, err)
 		}
 		return fmt.Errorf("commit: %w: %w", errNoAnswer, err)
 	}
@@ -56,12 +59,17 @@ func (e *Engine) commitAlone(ctx context.Context, s *settling, took func(part)) 
 	return err
 }
 
-var errNoAnswer = errors.New("no answer came, and it may still arrive")
+var (
+	errNoAnswer = errors.New("no answer came, and it may still arrive")
+	errUnsent   = errors.New("it was not sent")
+)
 
-// unsent tells of an error before anything was written.
-func unsent(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "dial"
+// OnBrokerWrite counts what is written of commits outside of transactions. The client has told of it by the time that a request fails,
+// save for one whose context ended.
+func (h hooks) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, bytes int, _, _ time.Duration, _ error) {
+	if kmsg.Key(key) == kmsg.OffsetCommit && bytes > 0 {
+		h.e.commitsWritten.Add(1)
+	}
 }
 
 // owesStart tells whether it has to be committed where a partition begins before anything of it is polled: the next look would find another

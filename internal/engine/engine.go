@@ -152,7 +152,8 @@ type Engine struct {
 	renewOnce  sync.Once
 	renewal    error // set before renewed is closed
 
-	coordinator int32 // of the group, as far as we know; -1 unknown. Guarded by committing
+	coordinator    int32        // of the group, as far as we know; -1 unknown. Guarded by committing
+	commitsWritten atomic.Int64 // requests, or parts of them, that went out
 }
 
 type part struct {

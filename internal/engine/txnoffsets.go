@@ -54,7 +54,7 @@ func (e *Engine) commitOffsets(ctx context.Context, t *transaction) error {
 
 // goesAway tells whether the same offsets may be taken later, perhaps with another generation.
 func goesAway(err error) bool {
-	return isOneOf(err, kerr.IllegalGeneration, kerr.StaleMemberEpoch, kerr.RebalanceInProgress, kerr.ConcurrentTransactions,
+	return isOneOf(err, errUnsent, kerr.IllegalGeneration, kerr.StaleMemberEpoch, kerr.RebalanceInProgress, kerr.ConcurrentTransactions,
 		kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.NotCoordinator)
 }
 

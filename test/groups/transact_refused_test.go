@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,46 +14,26 @@ import (
 	"github.com/sluice-go/sluice/test/servers"
 )
 
-// A cluster whose log of transactions cannot be made, or cannot be written, is refused at once, with the setting that mends it.
+// A cluster whose log of transactions can never be made is refused at once, with the setting that mends it; so is a timeout that it does
+// not take. The check makes no such log by itself.
 func TestAClusterThatCannotServeTransactionsIsRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		lines string
-		log   bool // it is there already
-		says  []string
+		says  string
 	}{
 		"too few brokers for its copies": {
-			lines: "transaction.state.log.replication.factor=3\n",
-			says:  []string{"transaction.state.log.replication.factor is 3, and the number of brokers is 1", "set transaction.state.log.replication.factor"},
+			"transaction.state.log.replication.factor=3\n",
+			"transaction.state.log.replication.factor is 3, and the number of brokers is 1; start more, or set it to 1",
 		},
-		"too few brokers for those in sync": {
-			lines: "transaction.state.log.min.isr=2\n",
-			says:  []string{"transaction.state.log.min.isr is 2, and the number of brokers is 1"},
-		},
-		"a log with too few copies, and a timeout above the limit": {
-			lines: "transaction.state.log.min.isr=2\ntransaction.max.timeout.ms=5000\n", log: true,
-			says: []string{
-				"the number of its copies is 1, and 2 have to be in sync", "--topic __transaction_state --add-config min.insync.replicas=1",
-				"transaction.timeout.ms (Timeout): \"10s\": is above the brokers' transaction.max.timeout.ms, 5s",
-			},
+		"a timeout above the limit": {
+			"transaction.max.timeout.ms=5000\n",
+			"transaction.timeout.ms (Timeout): \"10s\": is above the brokers' transaction.max.timeout.ms, 5s",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := kitOn(t, servers.KafkaWith(t, test.lines))
 			k.create(1, k.name)
-			if test.log {
-				k.makeLog()
-			}
-			app, err := sluice.New(sluice.Config{Brokers: k.k.Seeds(), Group: k.name})
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = sluice.AddTransact(app, sluice.TransactRoute[string]{
-				Topics: []string{k.name}, Decode: sluice.Text,
-				Handle: func(context.Context, sluice.Message[string]) ([]*kgo.Record, error) { return nil, nil },
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			app := k.silent()
 			for what, do := range map[string]func(context.Context) error{"Check": app.Check, "Run": app.Run} {
 				began := time.Now()
 				err := do(t.Context())
@@ -60,26 +41,91 @@ func TestAClusterThatCannotServeTransactionsIsRefused(t *testing.T) {
 				if took := time.Since(began); took > 15*time.Second {
 					t.Errorf("%s took %v", what, took)
 				}
-				if _, ok := errors.AsType[*sluice.ConfigError](err); !ok {
-					t.Errorf("%s: %T is no *ConfigError", what, err)
-					continue
-				}
-				for _, s := range test.says {
-					if !strings.Contains(err.Error(), s) {
-						t.Errorf("%s does not say %q", what, s)
-					}
+				if _, ok := errors.AsType[*sluice.ConfigError](err); !ok || !strings.Contains(err.Error(), test.says) {
+					t.Errorf("%s: %T does not say %q", what, err, test.says)
 				}
 			}
+			k.hasNoLog()
 		})
 	}
 }
 
-// makeLog has the broker make its log of transactions, which cannot be written then.
-func (k *kit) makeLog() {
+// silent is an app that answers nothing, in transactions.
+func (k *kit) silent() *sluice.App {
 	k.Helper()
-	k.until("the log is made", func() bool {
-		k.admin.FindTxnCoordinators(k.Context(), k.name)
-		topics, err := k.admin.ListTopicsWithInternal(k.Context(), "__transaction_state")
-		return err == nil && topics["__transaction_state"].Err == nil && len(topics["__transaction_state"].Partitions) > 0
+	app, err := sluice.New(sluice.Config{Brokers: k.k.Seeds(), Group: k.name})
+	if err == nil {
+		err = sluice.AddTransact(app, sluice.TransactRoute[string]{
+			Topics: []string{k.name}, Decode: sluice.Text,
+			Handle: func(context.Context, sluice.Message[string]) ([]*kgo.Record, error) { return nil, nil },
+		})
+	}
+	if err != nil {
+		k.Fatal(err)
+	}
+	return app
+}
+
+// hasNoLog demands that nobody has made the log of transactions.
+func (k *kit) hasNoLog() {
+	k.Helper()
+	topics, err := k.admin.ListTopicsWithInternal(k.Context())
+	if err != nil {
+		k.Fatal(err)
+	}
+	if topics.Has("__transaction_state") {
+		k.Error("the check made __transaction_state")
+	}
+}
+
+// A broker that has to see more copies in sync than there are takes those that there are (from 3.7 on): it serves transactions. Before any, a
+// check changes nothing.
+func TestOneBrokerWithTheDefaultsOfThreeServesTransactions(t *testing.T) {
+	k := kitOn(t, servers.KafkaWith(t, "transaction.state.log.min.isr=2\n"))
+	k.create(1, k.name, k.name+"-out")
+	if err := k.silent().Check(t.Context()); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+	k.hasNoLog()
+	var aborts atomic.Int64
+	m := k.forward(sluice.ClassicProtocol, k.name, k.name+"-out", &aborts)
+	k.produce(k.name, 1, 0, 100)
+	k.until("all is committed", func() bool { return k.committed(k.name, 1, 100) })
+	m.leave(k)
+	k.answers(k.name+"-out", 1, 100)
+	if err := k.silent().Check(t.Context()); err != nil {
+		t.Errorf("Check, with a log: %v", err)
+	}
+}
+
+// While one of three brokers is away, there are too few for a log of transactions, which is not there yet. That passes, and is no mistake.
+func TestAClusterWithABrokerAwayIsNotRefused(t *testing.T) {
+	cluster, err := servers.StartKafkaCluster(3, 0, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Remove()
+	k := kitOn(t, &servers.KafkaServer{Brokers: strings.Join(cluster.Seeds(), ",")})
+	if _, err := k.admin.CreateTopics(t.Context(), 1, 3, nil, k.name, k.name+"-out"); err != nil {
+		t.Fatal(err)
+	}
+	away := cluster.Nodes[2]
+	away.Process().Kill()
+	k.until("it is away", func() bool {
+		brokers, err := k.admin.ListBrokers(t.Context())
+		return err == nil && len(brokers) == 2
 	})
+	if err := k.silent().Check(t.Context()); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+	k.hasNoLog()
+	var aborts atomic.Int64
+	m := k.forward(sluice.ClassicProtocol, k.name, k.name+"-out", &aborts)
+	if err := away.Up(); err != nil {
+		t.Fatal(err)
+	}
+	k.produce(k.name, 1, 0, 100)
+	k.until("all is committed", func() bool { return k.committed(k.name, 1, 100) })
+	m.leave(k)
+	k.answers(k.name+"-out", 1, 100)
 }
