@@ -45,7 +45,7 @@ type assignment struct {
 	metadata  string           // that it acknowledged with it
 	changes   uint64           // of what was ahead then, by the tracker
 	acked     bool             // a commit of this assignment was acknowledged
-	unsure    bool             // another commit is under way, or nobody knows whether it arrived
+	unsure    bool             // another commit is under way, or nobody knows whether it arrived, or may still: see late.go
 	begin     int64            // where it was opened
 	logStart  int64
 	logEnd    int64 // as of the last fetch; -1 unknown

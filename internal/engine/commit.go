@@ -308,6 +308,11 @@ func (e *Engine) committed(
 		a.asked = false
 	}
 	e.cond.Broadcast()
+	now := time.Now()
+	if err != nil {
+		e.unansweredCommit(now)
+	}
+	late := e.mayComeLate(now)
 	if err == nil {
 		for _, t := range resp.Topics {
 			for _, p := range t.Partitions {
@@ -325,6 +330,7 @@ func (e *Engine) committed(
 				}
 				acked[t.Topic][p.Partition] = s.offset
 				e.acknowledged(a, s)
+				a.unsure = late
 				delete(sent, a)
 			}
 		}
@@ -335,6 +341,9 @@ func (e *Engine) committed(
 	e.stats.CommitTime += took
 	e.commitFails.note(err)
 	if len(acked) > 0 {
+		if late {
+			e.commitIn(lateAgain)
+		}
 		e.stats.Commits++
 		if f := e.cfg.Observer.Committed; f != nil {
 			e.tell(func() { f(CommittedInfo{Offsets: acked, Took: took}) })

@@ -122,6 +122,7 @@ type Engine struct {
 	joined     atomic.Bool
 	protocol   atomic.Pointer[string] // that is in use, as seen on the wire
 	answered   atomic.Int64           // when the coordinator last answered: Unix nanoseconds
+	unanswered atomic.Int64           // when a commit last was not: likewise
 	expansion  expansion
 	stats      Stats
 

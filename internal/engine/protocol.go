@@ -17,6 +17,9 @@ const (
 // client falls back from one to the other without a word (kgo 1.22.2).
 func (h hooks) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
 	if e2e.Err() != nil {
+		if kmsg.Key(key) == kmsg.OffsetCommit {
+			h.e.unansweredCommit(time.Now())
+		}
 		return
 	}
 	switch kmsg.Key(key) {
