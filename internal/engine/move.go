@@ -188,11 +188,6 @@ func (e *Engine) arrived(a *assignment, first int64) bool {
 // outOfRange finds out what became of a position that the log does not have.
 func (e *Engine) outOfRange(a *assignment) {
 	position, epoch := a.tracker.Next(), int32(-1)
-	if e.transacts() {
-		e.tellLoss(a, position, -1, a.logStart, a.logEnd)
-		e.halt(a, position, errLoss(position, a.logStart, a.logEnd))
-		return
-	}
 	if f, fe := a.frontier(); f == position {
 		epoch = fe
 	}
