@@ -7,6 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/internal/bubble"
 )
@@ -200,5 +204,41 @@ func TestWhatCannotBePausedIsAnError(t *testing.T) {
 			t.Error(err)
 		}
 		m.leave(t)
+	})
+}
+
+// A transaction that cannot be aborted costs the client: the engine of the next one keeps to what was paused, and to what was resumed.
+func TestAPauseOutlivesItsClient(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 2, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+		var l ledger
+		m := join(t, configFor(t, c, nil), forward(sluice.Policy{}, func(_ context.Context, m sluice.Message[string]) error {
+			l.note(m)
+			return nil
+		}))
+		c.Produce("orders", 0, 0, 10, 0)
+		c.Until("the first", func() bool { return c.Committed("g", "orders", 0) == 10 })
+		for _, err := range []error{m.app.Pause("orders"), m.app.Resume("orders", 0)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.UnknownServerError})
+		before := m.app.Snapshot().MemberID
+		c.Produce("orders", 0, 10, 10, 0)
+		c.Produce("orders", 1, 20, 10, 0)
+		c.Until("the rest of what is not paused", func() bool { return c.Committed("g", "orders", 0) == 20 })
+		if m.app.Snapshot().MemberID == before {
+			t.Error("the client is the same")
+		}
+		time.Sleep(10 * time.Second)
+		if n := l.of(1, 10); n != 0 {
+			t.Errorf("%d records of a paused partition were handled", n)
+		}
+		if err := m.app.Resume("orders"); err != nil {
+			t.Fatal(err)
+		}
+		c.Until("what was paused", func() bool { return c.Committed("g", "orders", 1) == 10 })
+		m.leave(t)
+		once(t, c, 30)
 	})
 }

@@ -232,20 +232,21 @@ func (a *App) runEngine(ctx context.Context, e *engine.Engine) error {
 			return engine.ErrAborted
 		case <-time.After(wait):
 		}
-		if e, err = a.replace(e.Stats()); err != nil {
+		if e, err = a.replace(e); err != nil {
 			return err
 		}
 	}
 }
 
 // replace makes an engine that comes after another one.
-func (a *App) replace(past engine.Stats) (*engine.Engine, error) {
+func (a *App) replace(before *engine.Engine) (*engine.Engine, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	cfg := a.engineConfig()
-	cfg.Past = past
+	cfg.Past = before.Stats()
 	e, err := engine.New(cfg)
 	if err == nil {
+		e.TakePauses(before)
 		a.engine = e
 	}
 	return e, err

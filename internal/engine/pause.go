@@ -1,5 +1,7 @@
 package engine
 
+import "maps"
+
 // pauses are the partitions that App.Pause stopped. They go by name, so that they outlive assignments.
 type pauses map[string]topicPause
 
@@ -29,6 +31,15 @@ func (ps pauses) set(topic string, partitions []int32, on bool) {
 		t.but[p] = on
 	}
 	ps[topic] = t
+}
+
+// TakePauses has an engine begin with what was paused in the one that it comes after.
+func (e *Engine) TakePauses(before *Engine) {
+	before.mu.Lock()
+	defer before.unlock()
+	for topic, t := range before.pauses {
+		e.pauses[topic] = topicPause{all: t.all, but: maps.Clone(t.but)}
+	}
 }
 
 // Pause stops the intake of some partitions of a topic, or of all, until Resume, across rebalances: what waits goes on waiting, and
