@@ -100,3 +100,36 @@ func TestInvariant12AnotherMemberCommitsNothing(t *testing.T) {
 		}
 	}
 }
+
+// The client is told once more where a partition was moved to when its first records are of another place. That is told after the unlock,
+// behind events that may take long: by then the partition may have gone and come back, to begin elsewhere.
+func TestInvariant3TheClientIsToldNothingOfAnEarlierEpoch(t *testing.T) {
+	route := &Route{Topics: []string{"t"}, Workers: 1, Handle: func(context.Context, *Work, *kgo.Record, int) Outcome { return Outcome{} }}
+	e, err := New(Config{Group: "g", Routes: []*Route{route}, Logger: slog.New(slog.DiscardHandler), MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.cancelClient()
+	e.mu.Lock()
+	defer e.unlock()
+	a := e.newAssignment(part{"t", 0}, route)
+	a.start(position{next: 100, epoch: -1, committed: 100})
+	a.unproven = true
+	e.takeRecords(a, []*kgo.Record{{Topic: "t", Offset: 300}})
+	later := e.later
+	e.later = nil
+	e.close(a, ErrRevoked)
+	e.newAssignment(a.part, route).start(position{next: 200, epoch: -1, committed: 200})
+	told := func() (told bool) {
+		e.mu.Unlock()
+		defer e.mu.Lock()
+		defer func() { told = recover() != nil }() // there is no client
+		for _, f := range later {
+			f()
+		}
+		return told
+	}
+	if told() {
+		t.Error("invariant 3: the client is set to where a partition was moved that is gone, and skips what the next assignment begins with")
+	}
+}

@@ -179,7 +179,13 @@ func (e *Engine) arrived(a *assignment, first int64) bool {
 	if first == next {
 		return true
 	}
-	e.tell(func() { // on the poll loop, before it polls again
+	e.tell(func() { // on the poll loop, before it polls again; behind events, which may take long
+		e.mu.Lock()
+		gone := e.parts[a.part] != a
+		e.unlock()
+		if gone {
+			return
+		}
 		e.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{a.topic: {a.partition: {Epoch: -1, Offset: next}}})
 	})
 	return false
