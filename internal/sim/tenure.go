@@ -113,7 +113,7 @@ func (p *process) released(i sluice.ReleasedInfo) {
 		}
 		w.trace.notef(p.name, "lets go of partition %d, epoch %d, frontier %d, lost %v (excuse %q)", t.partition, i.Epoch, i.Frontier, i.Lost, t.excuse)
 		p.waited()
-		if at := p.askedAt[t.partition]; i.Lost && at.After(p.kicked) && p.kicked.After(t.began) && !p.gone && !p.gaveUpSince(p.kicked) {
+		if at := p.askedAt[t.partition]; i.Lost && at.After(p.kicked) && p.kicked.After(t.began) && !p.gone && !p.movedSince(p.kicked) {
 			w.failLockedf("invariant 3: %s committed partition %d %v after it had lost it", p.name, t.partition, at.Sub(p.kicked))
 		}
 		if i.Lost && t.excuse == "" && !p.gone {
@@ -122,9 +122,9 @@ func (p *process) released(i sluice.ReleasedInfo) {
 	}
 }
 
-// gaveUpSince tells whether a partition was revoked: while that lasts, the client tells of no loss.
-func (p *process) gaveUpSince(at time.Time) bool {
-	return slices.ContainsFunc(p.held, func(t *tenure) bool { return t.given && !t.ended.Before(at) })
+// movedSince tells whether a partition was revoked or given: while that lasts, the client tells of no loss.
+func (p *process) movedSince(at time.Time) bool {
+	return slices.ContainsFunc(p.held, func(t *tenure) bool { return t.given && !t.ended.Before(at) || !t.began.Before(at) })
 }
 
 func (p *process) overran(i sluice.DrainOverranInfo) {
