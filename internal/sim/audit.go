@@ -145,6 +145,9 @@ func (a *audit) hold(partition int32, to int64) {
 
 // mayFail tells whether a record may be given up.
 func (w *world) mayFail(r *record) bool {
+	if r.faults > 0 && w.scenario.attempts > 0 { // also one that succeeds, whose handler a fault has held up beyond its deadline
+		return true
+	}
 	switch r.kind {
 	case poison, panics, undecodable:
 		return true
