@@ -31,6 +31,7 @@ func TestWhatATopicRefusesIsPoison(t *testing.T) {
 			map[string]string{"max.message.bytes": "1000"},
 			func(r *kgo.Record) { r.Headers = []kgo.RecordHeader{{Key: "large", Value: make([]byte, 1000)}} }, kerr.MessageTooLarge,
 		},
+		"name": {nil, func(r *kgo.Record) { r.Topic = "no such name!" }, kerr.InvalidTopicException},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
