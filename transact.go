@@ -219,7 +219,12 @@ func (a *App) runEngine(ctx context.Context, e *engine.Engine) error {
 			return refuseTimeout(a.transact().Timeout, 0)
 		}
 		a.cfg.Logger.Warn("the client is made anew", "err", cmp.Or(a.explainTransaction(err), err))
-		if !e.Settle(ctx) {
+		if !a.settle(ctx, e) {
+			select {
+			case <-a.abort:
+				return engine.ErrAborted
+			default:
+			}
 			return fmt.Errorf("%w: a handler of an aborted transaction ignores its context, and runs still", engine.ErrDrainTimeout)
 		}
 		if time.Since(began) > time.Minute {
@@ -236,6 +241,20 @@ func (a *App) runEngine(ctx context.Context, e *engine.Engine) error {
 			return err
 		}
 	}
+}
+
+// settle waits until the handlers of an engine that is over have ended. A stop grants them DrainTimeout.
+func (a *App) settle(ctx context.Context, e *engine.Engine) bool {
+	settling, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(a.cfg.DrainTimeout):
+			end()
+		case <-settling.Done():
+		}
+	})()
+	return e.Settle(settling)
 }
 
 // replace makes an engine that comes after another one.

@@ -124,6 +124,49 @@ func TestInvariant12WhatBrokersRefuseIsPoison(t *testing.T) {
 	}
 }
 
+// Brokers that take no answer at all, as somebody has changed the topic, are no fault of the records: but for the first few they wait.
+func TestInvariant12AnswersThatAreAllRefusedAreAnOutage(t *testing.T) {
+	for name, test := range map[string]struct{ breaker, dead int }{"by default": {0, 10}, "every record by itself": {-1, 100}} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 2, "bills": 1, "dead": 1}, func(t *testing.T, c *bubble.Cluster) {
+				const n = 100
+				texts := make([]string, n)
+				for i := range texts {
+					texts[i] = strconv.Itoa(i)
+				}
+				var calls atomic.Int64
+				faults := refuse(c, "bills", kerr.InvalidTimestamp)
+				policy := sluice.Policy{Retry: sluice.Retry{Breaker: test.breaker}, OnFailure: sluice.DeadLetter{Topic: "dead"}}
+				c.Produce("orders", 0, 0, n/2, 0)
+				c.Produce("orders", 1, n/2, n/2, 0)
+				m := join(t, configFor(t, c, nil), answer(policy, &calls, texts...))
+				time.Sleep(10 * time.Minute)
+				if dead := len(c.Read("dead")); dead != test.dead {
+					t.Errorf("invariant 12: %d dead letters, want %d", dead, test.dead)
+				}
+				h := strings.Join(m.app.Health().Problems, "; ")
+				if told := strings.Contains(h, "INVALID_TIMESTAMP"); told != (test.dead < n) {
+					t.Errorf("health says %q", h)
+				}
+				faults.Remove()
+				c.Until("invariant 12: all is committed", func() bool {
+					return c.Committed("g", "orders", 0) == n/2 && c.Committed("g", "orders", 1) == n/2
+				})
+				m.leave(t)
+				var dead []int
+				for _, r := range c.Read("dead") {
+					i, err := strconv.Atoi(string(r.Value))
+					if err != nil {
+						t.Fatal(err)
+					}
+					dead = append(dead, i)
+				}
+				once(t, c, n, dead...)
+			})
+		})
+	}
+}
+
 // A record that stays holds up its partition alone; without OnFailure it is tried again.
 func TestInvariant12WhatBrokersRefuseMayStay(t *testing.T) {
 	for name, policy := range map[string]sluice.Policy{

@@ -9,6 +9,8 @@
 //	    │                      ├──▶ halted ────────────────────────────────────────────┤
 //	    └── refused ──▶ halted └──────────── lost, offsets went back ──────────────────┘
 //
+// A halted one is moving when it is sought, or when the group had taken this member for dead.
+//
 // Finishing is what commits come first in: what is committed is still handled, and nothing else.
 //
 // With Config.Transact one loop polls, waits until all that it polled is finished, and commits (transact.go); there is no committer. After

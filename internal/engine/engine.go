@@ -145,6 +145,7 @@ type Engine struct {
 	txn        *transaction       // that is under way; nil: none
 	resting    map[part]time.Time // partitions that are kept out of transactions, at least until then
 	remembered map[part]map[int64]*trouble
+	refusals   int // records in a row whose answers brokers refused, while they took none
 	drainOver  bool
 	beginFails failing
 	lastAbort  error // of a transaction, while the engine stopped

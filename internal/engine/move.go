@@ -66,6 +66,12 @@ func (e *Engine) reopen(a *assignment) {
 	e.log.Warn("the group had taken this member for dead; the partition begins again at the group's commit",
 		"topic", a.topic, "partition", a.partition)
 	e.quiet(a, moving)
+	e.beginAgain(a)
+}
+
+// beginAgain moves a partition to the group's commit, as the member that we are now.
+func (e *Engine) beginAgain(a *assignment) {
+	member := e.member
 	e.spawn(func() {
 		ctx, cancel := e.whileMoving(a)
 		defer cancel()
@@ -85,6 +91,7 @@ func (e *Engine) reopen(a *assignment) {
 		e.mu.Lock()
 		a.committed, a.metadata = pos.committed, pos.metadata
 		e.unlock()
+		pos.readAs = member
 		e.moveTo(ctx, a, pos)
 	})
 }
@@ -142,6 +149,11 @@ func (e *Engine) moveBy(ctx context.Context, a *assignment, pos position) *assig
 		e.unlock()
 	}()
 	if e.parts[a.part] != a || a.state != moving {
+		e.unlock()
+		return nil
+	}
+	if pos.readAs != "" && pos.readAs != e.member { // taken for dead once more: somebody else may have committed since
+		e.beginAgain(a)
 		e.unlock()
 		return nil
 	}
@@ -281,17 +293,15 @@ func (e *Engine) skip(ctx context.Context, a *assignment, to int64) {
 
 // bounds asks where a log begins and ends, and where it parted from the epoch that was consumed last (-1 unknown).
 func (e *Engine) bounds(ctx context.Context, p part, at int64, epoch int32) (start, end, diverged int64, err error) {
-	starts, err := e.admin.ListStartOffsets(ctx, p.topic)
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	ends, err := e.admin.ListEndOffsets(ctx, p.topic)
-	if err != nil {
-		return 0, 0, 0, err
-	}
+	starts, err1 := e.admin.ListStartOffsets(ctx, p.topic) // an error may be of other partitions only
+	ends, err2 := e.admin.ListEndOffsets(ctx, p.topic)
 	s, ok1 := starts.Lookup(p.topic, p.partition)
 	n, ok2 := ends.Lookup(p.topic, p.partition)
-	if err := errors.Join(s.Err, n.Err); err != nil || !ok1 || !ok2 {
+	if s.Err != nil || n.Err != nil || !ok1 || !ok2 {
+		err := errors.Join(s.Err, n.Err)
+		if err == nil {
+			err = errors.Join(err1, err2)
+		}
 		return 0, 0, 0, fmt.Errorf("the brokers do not tell the offsets of %v: %w", p, cmpErr(err))
 	}
 	diverged = -1

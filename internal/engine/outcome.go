@@ -140,16 +140,20 @@ func (e *Engine) fail(r *run, l *lane, it *item, err error) bool {
 		e.copyOut(a, l, *it)
 		return rt.fenced()
 	default:
-		e.waits(a, it, err)
+		e.waits(a, it, err, false)
 		return true
 	}
 }
 
 // waits has a record that cannot be handled wait, and tell so: without OnFailure nobody says what becomes of it.
-func (e *Engine) waits(a *assignment, it *item, err error) {
+func (e *Engine) waits(a *assignment, it *item, err error, outage bool) {
+	why := "the route has no OnFailure"
+	if outage {
+		why = "nor can any other of late (Retry.Breaker)"
+	}
 	it.trouble.due = it.trouble.last.Add(a.route.MaxBackoff)
-	a.trouble(it.record.Offset, "offset "+itoa(it.record.Offset)+" cannot be handled, and the route has no OnFailure: "+err.Error())
-	e.log.Error("record cannot be handled; its lane waits and tries again, as the route has no OnFailure",
+	a.trouble(it.record.Offset, "offset "+itoa(it.record.Offset)+" cannot be handled, and "+why+": "+err.Error())
+	e.log.Error("record cannot be handled; its lane waits and tries again: "+why,
 		"topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
 }
 

@@ -22,13 +22,17 @@ const poisonClass = "poison"
 
 // blame takes in that brokers refuse what is written for a record, by itself. One whose answer they refuse is poison: when it comes again
 // it is not called, and its policy decides; without OnFailure it waits, and is called again. One whose dead letter they refuse stays
-// unfinished, as on every route, and its dead letter is written again. What waits has its partition rest, so that others go on. Under mu.
+// unfinished, as on every route, and its dead letter is written again. What waits has its partition rest, so that others go on. When
+// brokers refuse the answers of Route.Breaker records and take none, it is the topic's fault: from then on they wait, too. Under mu.
 func (e *Engine) blame(a *assignment, it item, err error, dead bool) {
 	now := time.Now()
 	t := it.trouble
 	if t == nil {
 		t = &trouble{first: now}
 		it.trouble = t
+	}
+	if !dead && !t.refused {
+		e.refusals++
 	}
 	t.refused, t.due = true, time.Time{}
 	if e.remembered[a.part] == nil {
@@ -43,11 +47,11 @@ func (e *Engine) blame(a *assignment, it item, err error, dead bool) {
 	t.last, t.err, t.class = now, err, poisonClass
 	e.stats.Failed++
 	a.failed(err.Error())
-	wait := time.Duration(0)
-	if a.route.OnFailure == Park {
+	wait, b := time.Duration(0), a.route.Breaker
+	if outage := b > 0 && e.refusals > b; outage || a.route.OnFailure == Park {
 		wait = a.route.MaxBackoff
 		a.restsUntil = now.Add(wait)
-		e.waits(a, &it, err)
+		e.waits(a, &it, err, outage)
 	}
 	e.tellFailed(e.cfg.Observer.Failed, &it, wait)
 }

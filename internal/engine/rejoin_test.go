@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -193,4 +195,94 @@ func TestAPartitionThatMovesIsNotFetchedAgainAtOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// While the partition's place is looked up the member may be taken for dead once more, and somebody else go on meanwhile.
+func TestInvariant3APartitionOfAnotherMemberBeginsWhereTheGroupStandsNow(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 20, 0)
+		const elsewhere = 15 // committed by another member meanwhile
+		var again, first atomic.Int64
+		first.Store(-1)
+		cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
+			if again.Load() > 0 {
+				first.CompareAndSwap(-1, r.Offset)
+			}
+			return engine.Outcome{}
+		})
+		refused := c.Fault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "g", Err: kerr.CoordinatorLoadInProgress, Count: -1, When: func(req kmsg.Request) bool {
+				return req.(*kmsg.OffsetCommitRequest).Topics[0].Partitions[0].Offset != elsewhere
+			},
+		})
+		e, stop := run(t, cfg)
+		c.Until("all is handled", func() bool { return e.Stats().Finished == 20 })
+		lookUp := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: "orders", Err: kerr.NotLeaderForPartition, Count: -1})
+		expelInSilence(c)
+		c.Until("it moves", func() bool { return e.Snapshot().Partitions[0].State == "reclaiming" })
+		again.Store(1)
+		time.Sleep(5 * time.Second) // it has read that there is no commit
+		member := e.Snapshot().MemberID
+		expelInSilence(c)
+		c.Until("it is another member", func() bool { id := e.Snapshot().MemberID; return id != "" && id != member })
+		time.Sleep(time.Minute) // and was told so: the group has waited for the old one
+		commitAs(t, c, elsewhere)
+		lookUp.Remove()
+		c.Until("it goes on", func() bool { return first.Load() >= 0 })
+		refused.Remove()
+		if at := first.Load(); at != elsewhere {
+			t.Errorf("it went on at %d, the group stood at %d", at, elsewhere)
+		}
+		if err := stop(); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// commitAs commits as the group's only member.
+func commitAs(t *testing.T, c *bubble.Cluster, offset int64) {
+	t.Helper()
+	info := c.GroupInfo("g")
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.Generation = "g", info.Epoch
+	for _, m := range info.Members {
+		req.MemberID = m.MemberID
+	}
+	p := kmsg.NewOffsetCommitRequestTopicPartition()
+	p.Offset = offset
+	topic := kmsg.NewOffsetCommitRequestTopic()
+	topic.Topic, topic.TopicID, topic.Partitions = "orders", c.TopicInfo("orders").TopicID, append(topic.Partitions, p)
+	req.Topics = append(req.Topics, topic)
+	resp, err := req.RequestWith(t.Context(), c.Client())
+	if err == nil {
+		err = kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A partition whose place is not found stands still, and health says so, though its fetches are refused and rest.
+func TestInvariant8APartitionWhosePlaceIsNotFoundIsTold(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 20, 0)
+		cfg := engineConfig(t, c, func(*kgo.Record) engine.Outcome { return engine.Outcome{} })
+		cfg.StallAfter = time.Minute
+		e, stop := run(t, cfg)
+		c.Until("the commit", func() bool { return c.Committed("g", "orders", 0) == 20 })
+		lookUp := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Group: "g", Err: kerr.UnknownServerError, Count: -1})
+		expelInSilence(c)
+		c.Until("it moves", func() bool { return e.Snapshot().Partitions[0].State == "reclaiming" })
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "orders", Err: kerr.OffsetOutOfRange, Count: 1})
+		time.Sleep(5 * time.Minute)
+		if h := fmt.Sprint(e.Health().Problems); !strings.Contains(h, "its new position is not known") {
+			t.Errorf("health says %s", h)
+		}
+		lookUp.Remove()
+		c.Produce("orders", 0, 20, 10, 0)
+		c.Until("the rest", func() bool { return c.Committed("g", "orders", 0) == 30 })
+		if err := stop(); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
 }

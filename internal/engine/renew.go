@@ -70,5 +70,14 @@ func (e *Engine) Settle(ctx context.Context) bool {
 	for a := range e.outlived {
 		e.watch(time.Now(), a.route.lookEvery())
 	}
-	return e.waitUntil(ctx, func() bool { return e.live == 0 })
+	aborted := func() bool {
+		select {
+		case <-e.aborted:
+			return true
+		default:
+			return false
+		}
+	}
+	e.waitUntil(ctx, func() bool { return e.live == 0 || aborted() })
+	return e.live == 0
 }

@@ -79,6 +79,9 @@ func (e *Engine) Abort() {
 	e.abortOnce.Do(func() {
 		close(e.aborted)
 		e.cancelClient()
+		e.mu.Lock()
+		e.cond.Broadcast() // to Settle
+		e.unlock()
 	})
 }
 

@@ -40,6 +40,9 @@ func (e *Engine) finishTransaction(t *transaction) (committed bool, err error) {
 			defer e.unlock()
 			e.took(time.Since(began))
 			e.over()
+			if t.says.Load() {
+				e.refusals = 0
+			}
 			return true, nil
 		case errors.Is(err, kerr.OperationNotAttempted):
 			spoiled = err

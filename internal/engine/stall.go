@@ -53,7 +53,7 @@ func (a *assignment) wants() bool {
 // excused tells whether somebody else answers for a partition's stillness: it is told as such, or we want it so.
 func (e *Engine) excused(a *assignment, now time.Time) bool {
 	switch {
-	case a.paused, a.held, e.full(): // see Snapshot, and lookForStandstill
+	case a.paused && a.state == open && !a.seeking, a.held, e.full(): // see Snapshot, and lookForStandstill; a search rests, too
 		return true
 	case len(a.runs) > 0: // a handler that does not end is told as that
 		return true

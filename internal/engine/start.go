@@ -25,7 +25,8 @@ type position struct {
 	topicID   [16]byte
 	token     any
 	refused   error
-	sought    bool // by hand
+	sought    bool   // by hand
+	readAs    string // the member that read the group's commit; empty: whoever
 }
 
 // onStart tells kgo where the newly assigned partitions begin: at the group's commit, at the configured start, or where a
@@ -233,17 +234,17 @@ func (b *logBounds) start(ctx context.Context, p part) (int64, error) {
 			return b.e.admin.ListStartOffsets(ctx, topics...)
 		}
 	}
+	var err error
 	if *listed == nil {
-		l, err := list(ctx, b.topics)
-		if err != nil {
-			return 0, err
-		}
-		*listed = l
+		*listed, err = list(ctx, b.topics) // an error may be of other partitions only
 	}
 	o, ok := listed.Lookup(p.topic, p.partition)
 	if !ok || o.Err != nil {
 		*listed = nil
-		return 0, fmt.Errorf("the brokers do not tell the offsets of %v: %w", p, cmpErr(o.Err))
+		if o.Err != nil {
+			err = o.Err
+		}
+		return 0, fmt.Errorf("the brokers do not tell the offsets of %v: %w", p, cmpErr(err))
 	}
 	return o.Offset, nil
 }

@@ -27,6 +27,7 @@ type transaction struct {
 	gate  sync.RWMutex   // held while writing: whoever closes the transaction waits for it
 	ended bool           // nothing is written any more
 	wrote atomic.Bool    // something was, or was tried
+	says  atomic.Bool    // an answer is among it
 	open  sync.WaitGroup // writes of which nobody knows yet how they ended
 	added bool           // brokers know that it is about the group's offsets, too
 }
@@ -129,6 +130,9 @@ func (e *Engine) write(t *transaction, a *assignment, it item, records []*kgo.Re
 	for i, r := range records {
 		written := t.turn(i < len(records)-1)
 		t.wrote.Store(true)
+		if done == nil {
+			t.says.Store(true)
+		}
 		t.open.Add(1)
 		e.client.Produce(t.ctx, r, func(r *kgo.Record, err error) {
 			defer t.open.Done()
