@@ -458,19 +458,27 @@ func TestAnOutageSendsNothingToRetryTopics(t *testing.T) {
 			bubble.Run(t, map[string]int32{"orders": w.partitions, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
 				s := server{unordered: true}
 				s.bad = func(value int) bool { return value%1000 == 9 }
-				all := w.produce(c, 0, 50)
+				all, next := w.produce(c, 0, 50), 50
 				policy := sluice.Policy{
 					Retry: sluice.Retry{MaxAttempts: 3}, RetryTopics: []time.Duration{time.Minute, 10 * time.Minute},
 					OnFailure: sluice.DeadLetter{Topic: "dlq"},
 				}
 				m := join(t, configFor(t, c, nil), w.route(&s, policy))
-				c.Until("the work", func() bool { return w.committed(c) == all })
+				c.Until("the work", func() bool {
+					if w.committed(c) == all {
+						return true
+					}
+					all += w.produce(c, next, 10) // as long as others succeed, a record that fails is to blame
+					next += 10
+					time.Sleep(time.Second)
+					return false
+				})
 				copies := int64(w.partitions)
 				if n := m.app.Stats().Delayed; n != copies {
 					t.Fatalf("%d copies, want %d", n, copies)
 				}
 				s.set(true) // before the first delay is over
-				all += w.produce(c, 50, 50)
+				all += w.produce(c, next, 50)
 				time.Sleep(40 * time.Minute)
 				if st := m.app.Stats(); st.Delayed != copies || st.DeadLettered != 0 || m.app.Health().Ready {
 					t.Fatalf("in an outage: %+v, %v", st, m.app.Health())

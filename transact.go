@@ -247,13 +247,14 @@ func (a *App) runEngine(ctx context.Context, e *engine.Engine) error {
 func (a *App) settle(ctx context.Context, e *engine.Engine) bool {
 	settling, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	defer context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(ctx, func() {
 		select {
 		case <-time.After(a.cfg.DrainTimeout):
 			end()
 		case <-settling.Done():
 		}
-	})()
+	})
+	defer stop()
 	return e.Settle(settling)
 }
 
