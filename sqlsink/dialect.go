@@ -55,8 +55,8 @@ type dialect interface { //nolint:interfacebloat // all of it belongs to one pla
 	mayCreate(context.Context, *conn, tableName) (string, error)
 	// mayUse says what keeps the user from using a table so; empty: nothing. It changes nothing.
 	mayUse(context.Context, *conn, use) (string, error)
-	// widen changes the type of a column, which with the table is quoted.
-	widen(table, column, typ string) string
+	// widen says how the column found is given another type, and stays all else that it is. Table and column are quoted.
+	widen(table, column, typ string, found *catalogColumn) string
 
 	classify(error) class
 	// told says whether the error is the server's own word.
@@ -77,6 +77,7 @@ type catalog struct {
 type catalogColumn struct {
 	name     string
 	typ      string // as the database spells it, in lower case; empty: it takes what is longer, too
+	rest     string // what belongs to the type and has to be said again when that changes; "?": that cannot be told
 	required bool   // not null, without a default
 	kind     keyKind
 	compare  func(any) (any, error) // makes a value one that = compares in the column's own type; nil: any is

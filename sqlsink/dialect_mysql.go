@@ -150,8 +150,8 @@ func (mysql) describe(ctx context.Context, c *conn, t tableName) (*catalog, erro
 	if transactions.Valid && !strings.EqualFold(transactions.String, "yes") {
 		found.problem = fmt.Sprintf("its engine %s has no transactions; alter table %s engine=InnoDB", engine.String, t)
 	}
-	err = c.query(ctx, `select column_name, lower(data_type), lower(column_type), is_nullable, column_default is not null or extra <> '',
-	coalesce(collation_name, '') from information_schema.columns where table_schema = coalesce(nullif(?, ''), database()) and table_name = ?
+	err = c.query(ctx, `select column_name, lower(data_type), lower(column_type), is_nullable,
+	column_default is not null and not (is_nullable = 'YES' and column_default = 'NULL') or extra <> '', coalesce(collation_name, '') from information_schema.columns where table_schema = coalesce(nullif(?, ''), database()) and table_name = ?
 	order by ordinal_position`, []any{t.schema, t.name}, func(scan func(...any) error) error {
 		var col, typ, whole, nullable, collation string
 		var hasDefault bool
@@ -164,6 +164,15 @@ func (mysql) describe(ctx context.Context, c *conn, t tableName) (*catalog, erro
 			cc.kind = keyInteger
 		case (typ == "varchar" || typ == "char") && strings.HasSuffix(collation, "_bin"):
 			cc.kind = keyText
+		}
+		if collation != "" {
+			cc.rest = " collate " + collation
+		}
+		if nullable == "NO" {
+			cc.rest += " not null"
+		}
+		if hasDefault {
+			cc.rest = "?"
 		}
 		if slices.Contains([]string{"datetime", "timestamp", "time"}, whole) {
 			cc.typ += "(0)" // of a second; PostgreSQL means six digits by saying none
@@ -237,7 +246,7 @@ var mysqlReadOnly = []uint16{1036, 1290, 1792, 1836, 1471}
 
 // mayCreate asks for a table that cannot be: with two columns of one name. The server looks for the right first.
 func (d mysql) mayCreate(ctx context.Context, c *conn, t tableName) (string, error) {
-	_, err := c.exec(ctx, "create table "+quoteTable(d, t)+" (a int, a int)")
+	_, err := c.exec(ctx, "create table "+quoteTable(d, t)+" (a int primary key, a int)")
 	const twice = 1060
 	if number, _, _ := d.number(err); number == twice {
 		return "", nil
@@ -275,17 +284,22 @@ func (d mysql) refused(ctx context.Context, c *conn, t tableName, rights string,
 	case !slices.Contains(mysqlDenied, number):
 		return "", refusal
 	}
-	var user, host string
-	if err := c.queryRow(ctx, "select substring_index(current_user(), '@', 1), substring_index(current_user(), '@', -1)", nil,
-		&user, &host); err != nil {
+	var user string
+	if err := c.queryRow(ctx, "select current_user()", nil, &user); err != nil {
 		return "", err
 	}
-	grant := fmt.Sprintf("grant %s on %s to '%s'@'%s'", rights, quoteTable(d, t), user, host)
+	at := strings.LastIndexByte(user, '@')
+	quoted := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+	grant := "grant " + rights + " on " + quoteTable(d, t) + " to " + quoted(user[:max(at, 0)]) + "@" + quoted(user[at+1:])
 	return fmt.Sprintf("the user has not all rights on it: %v; %s", refusal, grant), nil
 }
 
-func (mysql) widen(table, column, typ string) string {
-	return "alter table " + table + " modify " + column + " " + typ
+// widen says again what modify would drop.
+func (mysql) widen(table, column, typ string, found *catalogColumn) string {
+	if found.rest == "?" {
+		return "give it that type with alter table " + table + " modify " + column + ", and its default and all else again"
+	}
+	return "alter table " + table + " modify " + column + " " + typ + found.rest
 }
 
 func (d mysql) classify(err error) class {

@@ -201,11 +201,8 @@ func (d postgres) mayUse(ctx context.Context, c *conn, u use) (string, error) {
 	return "", nil
 }
 
-func (postgres) widen(table, column, typ string) string {
-	if m := typePattern.FindString(strings.ToLower(typ)); m != "" { // the type alone
-		typ = typ[:len(m)]
-	}
-	return "alter table " + table + " alter column " + column + " type " + strings.TrimSpace(typ)
+func (postgres) widen(table, column, typ string, _ *catalogColumn) string {
+	return "alter table " + table + " alter column " + column + " type " + typ
 }
 
 func (postgres) classify(err error) class {

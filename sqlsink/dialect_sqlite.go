@@ -135,7 +135,7 @@ func (sqlite) describe(ctx context.Context, c *conn, t tableName) (*catalog, err
 // SQLite has no users, and a column's type bounds nothing.
 func (sqlite) mayCreate(context.Context, *conn, tableName) (string, error) { return "", nil }
 func (sqlite) mayUse(context.Context, *conn, use) (string, error)          { return "", nil }
-func (sqlite) widen(_, _, _ string) string                                 { return "" }
+func (sqlite) widen(_, _, _ string, _ *catalogColumn) string               { return "" }
 
 // resultCode finds SQLite's result code in an error, without its details.
 func resultCode(err error) (int, bool) {

@@ -130,11 +130,11 @@ func (c *core) inspect(ctx context.Context) (problems, err error) {
 		err = c.checkRights(ctx, conn, offsets, table, info, flawed, bad)
 	}
 	c.conns.abort(ctx, conn, err)
+	if len(errs) > 0 { // these are certain, whatever kept us from looking on
+		return errors.Join(errs...), nil
+	}
 	if err != nil {
 		return nil, err
-	}
-	if len(errs) > 0 {
-		return errors.Join(errs...), nil
 	}
 	c.table.Store(info)
 	return nil, nil

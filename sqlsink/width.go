@@ -13,18 +13,20 @@ import (
 func (c *core) checkWidths(t tableName, found *catalog, wants []Column, bad problemFunc) {
 	for _, w := range wants {
 		if has := found.column(w.Name); has != nil && narrower(has.typ, w.Type) {
-			bad(t, "column %s is %s, too narrow for %s; %s", w.Name, has.typ, w.Type,
-				c.dialect.widen(quoteTable(c.dialect, t), c.dialect.quote(w.Name), w.Type))
+			typ := attributePattern.ReplaceAllString(w.Type, "")
+			bad(t, "column %s is %s, too narrow for %s; %s", w.Name, has.typ, typ,
+				c.dialect.widen(quoteTable(c.dialect, t), c.dialect.quote(w.Name), typ, has))
 		}
 	}
 }
 
-// offsetTypes reads the types of the columns in the statement that creates the table of offsets.
+// offsetTypes reads the types of the numbers in the statement that creates the table of offsets. Of its texts a person may have made
+// columns of another length that has room for them.
 func offsetTypes(statement string) []Column {
 	var columns []Column
 	for line := range strings.Lines(statement) {
 		name, typ, _ := strings.Cut(strings.TrimRight(strings.TrimSpace(line), ","), " ")
-		if slices.Contains(strings.Fields(offsetColumns), name) {
+		if slices.Contains(strings.Fields(offsetColumns), name) && parseType(typ, 0).family == wholeNumber {
 			columns = append(columns, Column{Name: name, Type: typ})
 		}
 	}
@@ -45,10 +47,6 @@ const (
 	clock
 	moment // a day and a time
 )
-
-// number and time tell what a type of another family cannot hold, whatever its size.
-func (f family) number() bool { return f >= wholeNumber && f <= realNumber }
-func (f family) time() bool   { return f >= day }
 
 // sqlType is what a type holds.
 type sqlType struct {
@@ -80,7 +78,13 @@ var typeNames = map[string]sqlType{
 	"date": {family: day}, "time": {family: clock}, "datetime": {family: moment}, "timestamp": {family: moment},
 }
 
-var typePattern = regexp.MustCompile(`^(character varying|[a-z]+[0-9]*)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?`)
+var (
+	typePattern = regexp.MustCompile(`^(character varying|[a-z]+[0-9]*)(?:$|\s|\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))`)
+
+	// attributePattern finds where a column's definition goes on behind its type.
+	attributePattern = regexp.MustCompile(`(?i)\s+(?:not null|null|default|primary|unique|references|check|generated|collate|constraint|` +
+		`character set|auto_increment|comment)\b.*$`)
+)
 
 // parseType reads the beginning of a column's definition. What it does not know is of no family. A decimal and a time that tell no
 // digits have as many as fallback says.
@@ -95,56 +99,25 @@ func parseType(definition string, fallback int) sqlType {
 	second, _ := strconv.Atoi(m[3])
 	switch {
 	case t.family == wholeNumber: // its number is what a terminal shows
-		t.unsigned = strings.Contains(definition, "unsigned")
+		kind := attributePattern.ReplaceAllString(definition, "")
+		t.unsigned = strings.Contains(kind, "unsigned") || strings.Contains(kind, "zerofill")
 	case (t.family == text || t.family == binary) && m[2] != "":
 		t.size = first
 	case t.family == decimalNumber && m[2] != "":
 		t.size, t.fraction = first-second, second
 	case t.family == decimalNumber:
 		t.size, t.fraction = fallback, fallback
-	case t.family.time() && m[2] != "":
+	case (t.family == clock || t.family == moment) && m[2] != "":
 		t.fraction = first
-	case t.family.time():
+	case t.family == clock || t.family == moment:
 		t.fraction = fallback
 	}
 	return t
 }
 
-// narrower tells whether a column of the type has does not take all that one of the type wants does. Types that it does not know are
-// not.
+// narrower tells whether a column of the type has takes less than all that one of the type wants does. Types of two kinds, signed and
+// unsigned numbers, and those that it does not know are not compared: what becomes of a value is the database's to say.
 func narrower(has, wants string) bool {
 	h, w := parseType(has, unbounded), parseType(wants, 0)
-	switch {
-	case h.family == otherType || w.family == otherType:
-		return false
-	case h.family == text || h.family == binary:
-		return h.family == w.family && h.size < w.size
-	case w.family == text || w.family == binary, h.family.number() != w.family.number():
-		return true
-	case h.family.number():
-		return h.lessThan(w)
-	case h.family != moment && h.family != w.family:
-		return true
-	}
-	return w.family != day && h.fraction < w.fraction
+	return h.family == w.family && h.unsigned == w.unsigned && (h.size < w.size || h.fraction < w.fraction)
 }
-
-// lessThan compares two types of numbers.
-func (t sqlType) lessThan(w sqlType) bool {
-	switch {
-	case t.family == wholeNumber && w.family == wholeNumber && t.unsigned != w.unsigned:
-		return t.unsigned || t.size <= w.size
-	case t.family == w.family:
-		return t.size < w.size || t.fraction < w.fraction
-	case t.family == wholeNumber:
-		return w.family == realNumber || w.fraction > 0 || t.digits() < w.size
-	case w.family == wholeNumber && t.family == decimalNumber:
-		return t.size <= w.digits()
-	case w.family == wholeNumber:
-		return t.size < w.size
-	}
-	return false // a decimal number and a real one: who says which, knows
-}
-
-// digits are those that every whole number of so many digits has room for.
-func (t sqlType) digits() int { return int(float64(t.size-1) * math.Log10(2)) }

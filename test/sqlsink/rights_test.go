@@ -141,27 +141,48 @@ func TestWhoMayNotCreateIsTold(t *testing.T) {
 }
 
 func TestAColumnThatIsTooNarrowIsTold(t *testing.T) {
-	wanted := []sqlsink.Column{
-		{Name: "id", Type: "bigint not null"}, {Name: "name", Type: "varchar(64)"}, {Name: "amount", Type: "decimal(12,2)"},
-		{Name: "at", Type: "timestamp(3)"},
+	wanted := map[string][]sqlsink.Column{
+		"MariaDB": {
+			{Name: "id", Type: "bigint not null"}, {Name: "name", Type: "varchar(64)"}, {Name: "amount", Type: "decimal(12,2)"},
+			{Name: "at", Type: "datetime(3)"},
+		},
+		"PostgreSQL": {
+			{Name: "id", Type: "bigint not null"}, {Name: "name", Type: "varchar(64)"}, {Name: "amount", Type: "decimal(12,2)"},
+			{Name: "at", Type: "timestamp(3) with time zone not null"}, {Name: "ratio", Type: "double precision"},
+		},
+	}
+	narrow := map[string]string{
+		"MariaDB": "create table t (id int primary key, name varchar(63) collate utf8mb4_bin not null, amount decimal(11,2), at datetime(2))",
+		"PostgreSQL": "create table t (id int primary key, name varchar(63) not null, amount decimal(11,2), at timestamp(2) with time zone, " +
+			"ratio real)",
+	}
+	stays := map[string]string{
+		"MariaDB": "select concat(collation_name, is_nullable) = 'utf8mb4_binNO' from information_schema.columns " +
+			"where table_schema = database() and table_name = 't' and column_name = 'name'",
+		"PostgreSQL": "select format_type(atttypid, atttypmod) = 'timestamp(3) with time zone' from pg_attribute " +
+			"where attrelid = 't'::regclass and attname = 'at'",
 	}
 	for name, open := range guests {
 		t.Run(name, func(t *testing.T) {
 			g := open(t)
 			sink, err := sqlsink.New(sqlsink.Config[[]any]{
-				DB: g.owner, Dialect: g.dialect, Table: "t", Columns: wanted, Logger: slog.New(slog.DiscardHandler),
+				DB: g.owner, Dialect: g.dialect, Table: "t", Columns: wanted[name], Logger: slog.New(slog.DiscardHandler),
 				Row: func(m sluice.Message[[]any]) (sqlsink.Row, error) { return sqlsink.Put(m.Value...), nil },
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = sink.Close() })
-			g.do(t, "create table t (id int primary key, name varchar(63), amount decimal(11,2), at timestamp(2))")
-			if err := sink.Prepare(t.Context()); g.mend(t, err) != len(wanted) {
-				t.Fatalf("Prepare: %v; want all %d columns in it", err, len(wanted))
+			g.do(t, narrow[name])
+			if err := sink.Prepare(t.Context()); g.mend(t, err) != len(wanted[name]) {
+				t.Fatalf("Prepare: %v; want all %d columns in it", err, len(wanted[name]))
 			}
 			if err := sink.Check(t.Context()); err != nil {
 				t.Fatalf("after all that it said: %v", err)
+			}
+			var stayed bool
+			if err := g.owner.QueryRowContext(t.Context(), stays[name]).Scan(&stayed); err != nil || !stayed {
+				t.Errorf("the mended column is another one than before: %v", err)
 			}
 			g.do(t, "alter table sluice_offsets drop column next_offset", "alter table sluice_offsets add column next_offset int not null")
 			if n := g.mend(t, sink.Check(t.Context())); n != 1 {
