@@ -151,7 +151,8 @@ func (mysql) describe(ctx context.Context, c *conn, t tableName) (*catalog, erro
 		found.problem = fmt.Sprintf("its engine %s has no transactions; alter table %s engine=InnoDB", engine.String, t)
 	}
 	err = c.query(ctx, `select column_name, lower(data_type), lower(column_type), is_nullable,
-	column_default is not null and not (is_nullable = 'YES' and column_default = 'NULL') or extra <> '', coalesce(collation_name, '') from information_schema.columns where table_schema = coalesce(nullif(?, ''), database()) and table_name = ?
+	column_default is not null and not (is_nullable = 'YES' and column_default = 'NULL') or extra <> '', coalesce(collation_name, '')
+	from information_schema.columns where table_schema = coalesce(nullif(?, ''), database()) and table_name = ?
 	order by ordinal_position`, []any{t.schema, t.name}, func(scan func(...any) error) error {
 		var col, typ, whole, nullable, collation string
 		var hasDefault bool
