@@ -67,6 +67,7 @@ type cuts struct {
 func (k *cuts) attempt(how cut, piece int) {
 	n := k.attempts.Add(1) - 1
 	w := newWire(k, k.at)
+	defer w.close() // the server has a limit to its sessions
 	limits := sqlsink.Limits{Idle: time.Second, Lock: time.Second, Statement: 500 * time.Millisecond}
 	sink := ledger(k.T, w.through(k, k.at), k.database.dialect, limits)
 	request := sluice.ClaimRequest{
@@ -75,7 +76,7 @@ func (k *cuts) attempt(how cut, piece int) {
 	}
 	w.arm(how, piece)
 	for deadline := time.Now().Add(time.Minute); ; {
-		err := k.write(sink, request, n)
+		err := k.write(sink, request, n, deadline)
 		if err == nil {
 			break
 		}
@@ -93,7 +94,7 @@ func (k *cuts) attempt(how cut, piece int) {
 }
 
 // write does as the engine does, until the batch is in the database or the partition has to be claimed again.
-func (k *cuts) write(sink *sqlsink.Sink[int64], request sluice.ClaimRequest, n int64) error {
+func (k *cuts) write(sink *sqlsink.Sink[int64], request sluice.ClaimRequest, n int64, deadline time.Time) error {
 	claim, err := sink.Claim(k.Context(), request)
 	if err != nil {
 		if sluice.IsRefused(err) {
@@ -109,10 +110,10 @@ func (k *cuts) write(sink *sqlsink.Sink[int64], request sluice.ClaimRequest, n i
 		b.Messages = append(b.Messages, sluice.Message[int64]{Value: n*cutRows + i})
 	}
 	err = sink.Handle(k.Context(), b)
-	for sqlsinktest.IsOutage(err) {
+	for sqlsinktest.IsOutage(err) && time.Now().Before(deadline) {
 		err = sink.Handle(k.Context(), b)
 	}
-	if err != nil && !sqlsinktest.IsReclaim(err) {
+	if err != nil && !sqlsinktest.IsReclaim(err) && !sqlsinktest.IsOutage(err) {
 		k.Errorf("partition %d: %v", request.Partition, err)
 	}
 	return err
