@@ -231,7 +231,7 @@ func TestInvariant3APartitionOfAnotherMemberBeginsWhereTheGroupStandsNow(t *test
 		c.Until("it goes on", func() bool { return first.Load() >= 0 })
 		refused.Remove()
 		if at := first.Load(); at != elsewhere {
-			t.Errorf("it went on at %d, the group stood at %d", at, elsewhere)
+			t.Errorf("invariant 3: it went on at %d, the group stood at %d", at, elsewhere)
 		}
 		if err := stop(); err != nil {
 			t.Errorf("Run: %v", err)
@@ -276,7 +276,7 @@ func TestInvariant8APartitionWhosePlaceIsNotFoundIsTold(t *testing.T) {
 		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "orders", Err: kerr.OffsetOutOfRange, Count: 1})
 		time.Sleep(5 * time.Minute)
 		if h := fmt.Sprint(e.Health().Problems); !strings.Contains(h, "its new position is not known") {
-			t.Errorf("health says %s", h)
+			t.Errorf("invariant 8: health says %s", h)
 		}
 		lookUp.Remove()
 		c.Produce("orders", 0, 20, 10, 0)
