@@ -167,6 +167,20 @@ func TestInvariant12AnswersThatAreAllRefusedAreAnOutage(t *testing.T) {
 	}
 }
 
+// theOtherGoesOn demands that partition 1 goes on by itself: 20 records every 40 s, five times.
+func theOtherGoesOn(t *testing.T, c *bubble.Cluster) {
+	t.Helper()
+	for from := 20; from < 120; from += 20 {
+		c.Produce("orders", 1, from, 20, 0)
+		began := time.Now()
+		c.Until("invariant 12: the other partition", func() bool { return c.Committed("g", "orders", 1) == int64(from) })
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("invariant 12: the other partition waited for %v", took)
+		}
+		time.Sleep(40 * time.Second)
+	}
+}
+
 // A record that stays holds up its partition alone; without OnFailure it is tried again.
 func TestInvariant12WhatBrokersRefuseMayStay(t *testing.T) {
 	for name, policy := range map[string]sluice.Policy{
@@ -178,15 +192,7 @@ func TestInvariant12WhatBrokersRefuseMayStay(t *testing.T) {
 				faults := refuse(c, "bills", kerr.InvalidRecord)
 				m := join(t, configFor(t, c, nil), answer(policy, &calls, "5"))
 				c.Produce("orders", 0, 0, 20, 0)
-				for from := 20; from < 120; from += 20 {
-					c.Produce("orders", 1, from, 20, 0)
-					began := time.Now()
-					c.Until("invariant 12: the other partition", func() bool { return c.Committed("g", "orders", 1) == int64(from) })
-					if took := time.Since(began); took > 5*time.Second {
-						t.Errorf("invariant 12: the other partition waited for %v", took)
-					}
-					time.Sleep(40 * time.Second)
-				}
+				theOtherGoesOn(t, c)
 				if h := strings.Join(m.app.Health().Problems, "; "); !strings.Contains(h, "INVALID_RECORD") || !strings.Contains(h, "offset 5") {
 					t.Errorf("health says %q", h)
 				}
@@ -230,15 +236,7 @@ func TestInvariant12ADeadLetterThatIsRefusedHoldsUpItsPartitionAlone(t *testing.
 					t.Fatal(err)
 				}
 				c.Produce("orders", 0, 5, 15, 0)
-				for from := 20; from < 120; from += 20 {
-					c.Produce("orders", 1, from, 20, 0)
-					began := time.Now()
-					c.Until("invariant 12: the other partition", func() bool { return c.Committed("g", "orders", 1) == int64(from) })
-					if took := time.Since(began); took > 5*time.Second {
-						t.Errorf("invariant 12: the other partition waited for %v", took)
-					}
-					time.Sleep(40 * time.Second)
-				}
+				theOtherGoesOn(t, c)
 				if h := strings.Join(m.app.Health().Problems, "; "); !strings.Contains(h, "a dead letter could not be written: write to dead: ") {
 					t.Errorf("health says %q", h)
 				}
