@@ -3,6 +3,9 @@ package sluice_test
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
+	"errors"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/internal/bubble"
@@ -42,6 +46,48 @@ func TestInvariant12ARestartedMemberAbortsWhatItLeftBehind(t *testing.T) {
 		second.leave(t)
 		once(t, c, n)
 	})
+}
+
+// tornConn is a connection on which the next request of a kind cannot be written.
+type tornConn struct {
+	net.Conn
+	key  kmsg.Key
+	left *atomic.Int32
+}
+
+var errTorn = errors.New("the record layer of this connection is broken")
+
+func (c tornConn) Write(b []byte) (int, error) {
+	if len(b) >= 6 && kmsg.Key(binary.BigEndian.Uint16(b[4:])) == c.key && c.left.Add(-1) >= 0 {
+		return 0, errTorn
+	}
+	return c.Conn.Write(b)
+}
+
+// The client keeps an error of AddPartitionsToTxn that it does not know for a passing one, as one of TLS: it then begins no transaction any
+// more, and asks brokers nothing. It is made anew.
+func TestInvariant12AnErrorThatTheClientKeepsIsNoEnd(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+		const n = 50
+		var left atomic.Int32
+		cfg := configFor(t, c, nil)
+		cfg.ClientOptions = c.Options(func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := c.Dial(ctx, network, address)
+			return tornConn{conn, kmsg.AddPartitionsToTxn, &left}, err
+		})[1:]
+		m := join(t, cfg, forward(sluice.Policy{Ordering: sluice.ByKey}, nil))
+		c.Produce("orders", 0, 0, n, 5)
+		c.Until("the first are committed", func() bool { return c.Committed("g", "orders", 0) == n })
+		left.Store(2) // once written anew at once, on another connection
+		c.Produce("orders", 0, n, n, 5)
+		began := time.Now()
+		c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == 2*n })
+		if took := time.Since(began); left.Load() > 0 || took > 10*time.Second {
+			t.Errorf("invariant 12: it took %v", took)
+		}
+		m.leave(t)
+		once(t, c, 2*n)
+	}, kfake.MaxVersions(kversion.V3_9_0()))
 }
 
 // Brokers may take long to let a transactional id in. The member that waits for them gives partitions up meanwhile, says what it waits

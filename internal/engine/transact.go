@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -115,7 +116,7 @@ func (e *Engine) gather(limit int) (*transaction, error) {
 // process before this one, with the same transactional id, has left open. So it is done at once when we start, too: what was left
 // open holds partitions that we may be given. An error: the client has to be made anew; none when the engine stops meanwhile.
 func (e *Engine) beginTransaction() error {
-	var fatal error
+	var before, fatal error
 	_ = e.retry(e.running, "begin a transaction", func() error { // until it stops
 		err := e.loadProducer()
 		if e.running.Err() != nil {
@@ -124,19 +125,27 @@ func (e *Engine) beginTransaction() error {
 		e.mu.Lock()
 		e.beginFails.note(err)
 		e.unlock()
-		if refused, ok := errors.AsType[*kerr.Error](err); ok && !refused.Retriable && refused != kerr.ConcurrentTransactions {
+		refused, ok := errors.AsType[*kerr.Error](err)
+		if ok && !refused.Retriable && refused != kerr.ConcurrentTransactions || isSame(err, before) {
 			fatal = err // the client keeps to it
 			return nil
 		}
 		if err == nil {
 			fatal = e.client.BeginTransaction()
 		}
+		before = err
 		return err
 	})
 	if fatal != nil {
 		return fmt.Errorf("%w: no transaction can begin: %w", ErrRenew, fatal)
 	}
 	return nil
+}
+
+// isSame tells whether an error is the very one that came before. The client makes a new one for each request for its producer id that
+// fails; one that comes twice it has kept, from a write that failed, and it asks brokers nothing any more.
+func isSame(err, before error) bool {
+	return err != nil && reflect.TypeOf(err).Comparable() && err == before //nolint:errorlint // the value itself, not what it wraps
 }
 
 // loadProducer has the client ask for its id and epoch, unless it has good ones. The client itself would ask for ever.
