@@ -20,6 +20,7 @@ type App struct {
 	cfg Config
 
 	mu      sync.Mutex
+	wire    engine.Wire // of all its clients
 	routes  []addedRoute
 	bad     error // of Add
 	started bool
@@ -222,7 +223,7 @@ func (a *App) openWriters() error {
 		if w.manual {
 			cfg.Partitioner = ManualPartition
 		}
-		p, err := NewProducer(cfg)
+		p, err := newProducer(cfg, &a.wire)
 		if err != nil {
 			return err // the same for both
 		}
@@ -272,6 +273,7 @@ func (a *App) engineConfig() engine.Config {
 		ReadUncommitted: a.cfg.ReadUncommitted,
 		StallAfter:      stallAfter(a.cfg),
 		SilenceLimit:    max(a.cfg.SessionTimeout, a.cfg.RebalanceTimeout),
+		Wire:            &a.wire,
 		Start:           engine.Start{Latest: a.cfg.Start.at == startLatest, Time: a.cfg.Start.time},
 	}
 	if t := a.transact(); t != nil {

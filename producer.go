@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice/internal/engine"
 )
 
 // Producer writes records: idempotent, acknowledged by all in-sync replicas, in order within a partition also across
@@ -22,10 +24,13 @@ import (
 type Producer struct {
 	outbox *outbox
 	cfg    ProducerConfig
+	wire   *engine.Wire
 }
 
 // NewProducer makes a producer. It does no I/O: see Ping. Its error joins a *ConfigError for each mistake.
-func NewProducer(cfg ProducerConfig) (*Producer, error) {
+func NewProducer(cfg ProducerConfig) (*Producer, error) { return newProducer(cfg, new(engine.Wire)) }
+
+func newProducer(cfg ProducerConfig, wire *engine.Wire) (*Producer, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -45,12 +50,12 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 		watches:   map[<-chan struct{}]*watch{},
 	}
 	o.open, o.end = context.WithCancel(o.base)
-	o.client, err = kgo.NewClient(append(cfg.produceOptions(), kgo.WithHooks(connectHook{o}))...)
+	o.client, err = kgo.NewClient(append(cfg.produceOptions(), kgo.WithHooks(connectHook{o}, wire))...)
 	if err != nil {
 		o.end()
 		return nil, &ConfigError{Field: "ClientOptions", Problem: err.Error()}
 	}
-	return &Producer{outbox: o, cfg: cfg}, nil
+	return &Producer{outbox: o, cfg: cfg, wire: wire}, nil
 }
 
 // Ping asks the brokers for an answer. Without it, wrong credentials show only as records that time out.
@@ -98,6 +103,9 @@ func (p *Producer) sendEach(ctx context.Context, rs []*kgo.Record, bad []error) 
 func (p *Producer) Enqueue(ctx context.Context, r *kgo.Record, done func(*kgo.Record, error)) {
 	p.outbox.send(ctx, r, nil, done, nil, -1)
 }
+
+// Traffic tells what went to the brokers and came back.
+func (p *Producer) Traffic() Traffic { return traffic(p.wire) }
 
 // Flush waits until everything enqueued before was acknowledged or has failed, and its callbacks have returned. Called from a
 // callback, it does not wait for callbacks. Its error says how many records have no outcome yet when ctx ends, and tells failures

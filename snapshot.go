@@ -35,6 +35,8 @@ type RouteSnapshot struct {
 	Workers  int      `json:"workers"`  // and how many may
 	// State is idle, working, or saturated: every worker runs, and partitions wait for one.
 	State string `json:"state"`
+	// Outage says since when the route stands still and why; empty while it does not.
+	Outage string `json:"outage,omitempty"`
 }
 
 // PartitionSnapshot is one assigned partition.
@@ -55,9 +57,18 @@ type PartitionSnapshot struct {
 	// buffer. buffer: the whole buffer is full. fetch error: it rests after a failed fetch. halted: as State says. user: by
 	// App.Pause.
 	Paused string `json:"paused,omitempty"`
+	// Bytes is what the records take that were polled and are not finished: keys, values, headers and 200 bytes each.
+	Bytes int64 `json:"bytes"`
 	// OldestAge is how long ago the record at the frontier was polled, in a retry topic since it was due, to about 3 %; 0 when every
 	// polled record is finished, or waits for its delay. In nanoseconds in JSON.
 	OldestAge time.Duration `json:"oldest_age"`
+	// TimeLag is how long ago the record at the frontier was written, by its timestamp, to half a second, or a thousandth of the time
+	// that the held records span; in a retry topic, how long ago it was due. 0 when all of the log is finished, -1 when it is not known. A
+	// record that was not polled yet counts as old as the last one that was, or for as long as the app has known of it. In nanoseconds in
+	// JSON.
+	TimeLag time.Duration `json:"time_lag"`
+	// Stalled says why the partition stands still: see Events.Stalled; empty when it does not.
+	Stalled string `json:"stalled,omitempty"`
 	// LastError is the last thing that went wrong, which may be over; empty when nothing did in this assignment.
 	LastError   string    `json:"last_error,omitempty"`
 	LastErrorAt time.Time `json:"last_error_at,omitzero"`

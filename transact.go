@@ -263,7 +263,7 @@ func (a *App) replace(before *engine.Engine) (*engine.Engine, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	cfg := a.engineConfig()
-	cfg.Past = before.Stats()
+	cfg.Past = before.Totals()
 	e, err := engine.New(cfg)
 	if err == nil {
 		e.TakePauses(before)

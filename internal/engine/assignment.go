@@ -30,6 +30,8 @@ func (s state) String() string { return stateNames[s] }
 type assignment struct {
 	part
 	epoch   uint64
+	came    time.Time
+	totals  *TopicTotals
 	member  string // our member id when it was opened: under another, the partition was somebody else's meanwhile
 	route   *Route
 	work    Work // not changed once the assignment is open; how many delays its records have seen is always known
@@ -94,6 +96,9 @@ type assignment struct {
 	lastError   string
 	lastErrorAt time.Time
 	ages        ages      // of what was handed over
+	stamps      stamps    // when that was written
+	backlog     bool      // the last hand-over left some of the log behind
+	endSeen     time.Time // since when it is known that the log goes on behind what was polled; zero: it does not
 	restsUntil  time.Time // of an aborted transaction: when the last of its retries is due
 	still       stillness
 }
@@ -106,8 +111,9 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 		e.close(old, ErrMoved)
 	}
 	e.epoch++
+	now := time.Now()
 	a := &assignment{
-		part: p, epoch: e.epoch, member: e.member, route: route, carries: e.carries(route),
+		part: p, epoch: e.epoch, came: now, totals: e.topicTotals(p.topic), member: e.member, route: route, carries: e.carries(route),
 		work:      Work{Topic: p.topic, Partition: p.partition, Delays: route.RetryTopics[p.topic]},
 		committed: -1, logEnd: -1, logStart: -1,
 		keyed:  make(map[string]*lane),
@@ -129,7 +135,7 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 	a.held = e.pauses.has(p)
 	e.pauseChange = append(e.pauseChange, p) // what the client was told holds across assignments
 	e.parts[p] = a
-	e.watchForStall(a, time.Now())
+	e.watchForStall(a, now)
 	info := AssignedInfo{Topic: p.topic, Partition: p.partition, Epoch: a.epoch}
 	if f := e.cfg.Observer.Assigned; f != nil {
 		e.tell(func() { f(info) })

@@ -338,13 +338,14 @@ func (e *Engine) committed(
 			err = fmt.Errorf("%d partitions were not answered", len(sent))
 		}
 	}
-	e.stats.CommitTime += took
+	e.totals.CommitTime += took
 	e.commitFails.note(err)
 	if len(acked) > 0 {
 		if late {
 			e.commitIn(lateAgain)
 		}
-		e.stats.Commits++
+		e.totals.Commits.Add(took)
+		e.totals.LastCommit = now
 		if f := e.cfg.Observer.Committed; f != nil {
 			e.tell(func() { f(CommittedInfo{Offsets: acked, Took: took}) })
 		}
@@ -360,7 +361,7 @@ func (e *Engine) committed(
 }
 
 func (e *Engine) commitFailed(err error, took time.Duration) {
-	e.stats.CommitsFailed++
+	e.totals.CommitsFailed++
 	e.log.Warn("commit failed; it is tried again", "err", err)
 	if f := e.cfg.Observer.CommitFailed; f != nil {
 		e.tell(func() { f(CommitFailedInfo{Err: err, Took: took}) })

@@ -37,8 +37,9 @@ type Config struct {
 	StallAfter      time.Duration // a partition with lag and no progress for so long stands still; 0 none does
 	SilenceLimit    time.Duration // of the group's coordinator, before health is red; 0 none
 	Start           Start
-	Past            Stats             // of an engine that this one comes after
+	Past            Totals            // of an engine that this one comes after
 	Transact        *Transact         // nil: it commits without transactions
+	Wire            *Wire             // counts what is exchanged with brokers; nil: nobody does
 	Write           func(*kgo.Record) // Deliver: takes what a handler wants written
 
 	// Hooks of tests; nil otherwise.
@@ -124,7 +125,7 @@ type Engine struct {
 	answered   atomic.Int64           // when the coordinator last answered: Unix nanoseconds
 	unanswered atomic.Int64           // when a commit last was not: likewise
 	expansion  expansion
-	stats      Stats
+	totals     Totals
 
 	watchAt      time.Time // when the watchdog looks next; zero: there is nothing to look at
 	watchTimer   *time.Timer
@@ -180,7 +181,7 @@ func New(cfg Config) (*Engine, error) {
 		pauses:     make(pauses),
 		outlived:   make(map[*assignment]struct{}),
 
-		stats:      cfg.Past,
+		totals:     cfg.Past,
 		resting:    make(map[part]time.Time),
 		remembered: make(map[part]map[int64]*trouble),
 		transacted: make(chan struct{}),
@@ -204,6 +205,9 @@ func New(cfg Config) (*Engine, error) {
 			e.routes[t] = r
 		}
 	}
+	if e.totals.Topics == nil {
+		e.totals.Topics = make(map[string]*TopicTotals)
+	}
 	isolation := kgo.ReadCommitted()
 	if cfg.ReadUncommitted {
 		isolation = kgo.ReadUncommitted()
@@ -225,6 +229,9 @@ func New(cfg Config) (*Engine, error) {
 	})
 	opts = append(opts, e.subscription()...)
 	opts = append(opts, e.transactOptions()...)
+	if cfg.Wire != nil {
+		opts = append(opts, kgo.WithHooks(cfg.Wire))
+	}
 	if s := cfg.Fetch; !s.Fixed || !s.FixedOfPartition {
 		all, one := e.fetchSizes(1)
 		opts = append(opts, kgo.FetchMaxBytes(all), kgo.FetchMaxPartitionBytes(one))

@@ -17,7 +17,7 @@ func (e *Engine) reclaim(a *assignment, cause error) {
 	}
 	e.quiet(a, moving)
 	a.trouble(claimProblem, "the claim is lost: "+cause.Error())
-	e.stats.Reclaims++
+	e.totals.Reclaims++
 	e.log.Warn("claim lost; it is taken again if the group still says that the partition is ours",
 		"topic", a.topic, "partition", a.partition, "err", cause)
 	e.spawn(func() {
@@ -345,7 +345,8 @@ func (e *Engine) truncated(a *assignment, loss *kgo.ErrDataLoss) {
 }
 
 func (e *Engine) tellLoss(a *assignment, at, resume, start, end int64) {
-	e.stats.DataLosses++
+	a.totals.DataLosses++
+	a.totals.LostRecords += max(0, start-at)
 	a.failed(errLoss(at, start, end).Error())
 	e.lost[a.part] = a.lastError + "; a restart takes this off the list"
 	e.log.Error("data lost: the position is not in the log", "topic", a.topic, "partition", a.partition,

@@ -138,21 +138,3 @@ type (
 		Offsets   []int64
 	}
 )
-
-// Stats is sluice.Stats.
-type Stats struct {
-	Polled, Finished, Restored, Failed, Delayed, DeadLettered, Dropped, Skipped int64
-	Commits, CommitsFailed, Rebalances, DataLosses, Reclaims                    int64
-	CommitTime                                                                  time.Duration
-	Outages, Stuck                                                              int64
-	BufferedBytes, Buffered                                                     int64
-}
-
-// Stats returns the counters as they stand.
-func (e *Engine) Stats() Stats {
-	e.mu.Lock()
-	defer e.unlock()
-	s := e.stats
-	s.BufferedBytes, s.Buffered = e.heldBytes, int64(e.heldRecords)
-	return s
-}

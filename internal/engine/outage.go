@@ -149,7 +149,7 @@ func (e *Engine) said(r *run, err error) {
 // tellOutage makes an outage of a suspicion.
 func (e *Engine) tellOutage(rt *Route, o *outage) {
 	o.told, o.suspects, o.failed = true, nil, 0
-	e.stats.Outages++
+	e.totals.Outages++
 	e.log.Error("outage: the route stands still, and tries one record now and then until one succeeds",
 		"topics", rt.Topics, "said", !o.failures, "err", o.err)
 	e.observeOutage(rt, o, false)

@@ -17,7 +17,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		out.Kind, out.After = Failed, -1 // nothing is claimed here
 	}
 	if out.Kind == Skipped {
-		e.stats.Skipped++
+		a.totals.Skipped++
 		record, err := it.record, out.Err
 		e.tell(func() { e.tellSkipped(record, err) })
 		return e.settled(a, it)
@@ -40,7 +40,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		r.end = func() { e.reclaim(a, out.Err) }
 		return true
 	}
-	e.stats.Failed++
+	a.totals.Failed[failureClass(out)]++
 	before := t.begun
 	if out.Kind == Failed || out.Kind == Poison && together { // which was maybe another's fault
 		t.count(a, together)
@@ -128,7 +128,7 @@ func (e *Engine) fail(r *run, l *lane, it *item, err error) bool {
 	}
 	switch then {
 	case Drop:
-		e.stats.Dropped++
+		a.totals.Dropped++
 		e.log.Warn("record dropped", "topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
 		e.tellFailed(e.cfg.Observer.Dropped, it, 0)
 		return e.settled(a, it)
@@ -243,9 +243,9 @@ func (e *Engine) copied(a *assignment, l *lane, it item, attempt int, err error)
 		return
 	}
 	if it.trouble.delayed {
-		e.stats.Delayed++
+		a.totals.Delayed++
 	} else {
-		e.stats.DeadLettered++
+		a.totals.DeadLettered++
 		e.tellFailed(e.cfg.Observer.DeadLettered, &it, 0)
 	}
 	if fenced {

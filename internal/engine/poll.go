@@ -128,6 +128,9 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 		}
 	}
 	now := time.Now()
+	frontier, _ := a.frontier()
+	a.stamps.forget(frontier)
+	milli := now.UnixMilli()
 	passed := false // some that nobody has to handle
 	var bytes int64
 	n, kept := 0, 0
@@ -143,12 +146,13 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 		}
 		if a.tracker.Restored(r.Offset) {
 			a.tracker.Finish(r.Offset)
-			e.stats.Restored++
+			a.totals.Restored++
 			passed = true
 			continue
 		}
 		bytes += size(r)
 		kept++
+		a.stamps.note(r.Offset, a.writtenAt(r.Timestamp.UnixMilli(), milli))
 		if r.Attrs.IsControl() { // the sink has to step over it, or it would stay behind the log's end
 			e.enqueue(a, item{record: r, trouble: &trouble{settled: true}})
 			continue
@@ -160,7 +164,9 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 		}
 		e.enqueue(a, item{record: r, trouble: e.remembered[a.part][r.Offset]})
 	}
-	e.stats.Polled += int64(n)
+	a.totals.Polled += int64(n)
+	a.totals.PolledBytes += bytes - int64(kept)*recordOverhead
+	a.caughtUp(now)
 	if a.work.Delays > 0 {
 		e.release(a)
 	} else {

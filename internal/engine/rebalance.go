@@ -29,7 +29,9 @@ func (e *Engine) onAssigned(_ context.Context, _ *kgo.Client, m map[string][]int
 	defer e.unlock()
 	e.barrier()
 	defer e.unbarrier()
-	e.stats.Rebalances++
+	if len(m) > 0 {
+		e.totals.Rebalances[CameIn]++
+	}
 	e.member = member
 	for topic, ps := range m {
 		for _, p := range ps {
@@ -38,7 +40,11 @@ func (e *Engine) onAssigned(_ context.Context, _ *kgo.Client, m map[string][]int
 			}
 		}
 	}
-	for _, a := range e.assignments(func(a *assignment) bool { return a.member != member }) {
+	others := e.assignments(func(a *assignment) bool { return a.member != member })
+	if len(others) > 0 {
+		e.totals.Rebalances[Expelled]++
+	}
+	for _, a := range others {
 		if e.transacts() { // the client's positions are not the group's any more
 			e.spoil(errRenamed)
 			e.renew(fmt.Errorf("%w: %w", ErrRenew, errRenamed))
@@ -59,22 +65,38 @@ func (e *Engine) renamed(member string) bool {
 // it waits for the commit in flight only.
 func (e *Engine) onRevoked(ctx context.Context, _ *kgo.Client, m map[string][]int32) {
 	<-e.connected
-	if err := e.drain(ctx, func() []*assignment { return e.named(m) }, e.cfg.DrainTimeout, ErrRevoked); err != nil {
+	began, some := time.Now(), false
+	err := e.drain(ctx, func() []*assignment {
+		as := e.named(m, AskedFor)
+		some = len(as) > 0
+		return as
+	}, e.cfg.DrainTimeout, ErrRevoked)
+	if err != nil {
 		e.log.Warn("partitions were given up before their work was done; it runs again elsewhere", "err", err)
 	}
+	if some {
+		e.gaveUp(began)
+	}
+}
+
+// gaveUp notes how long it took to give partitions back.
+func (e *Engine) gaveUp(began time.Time) {
+	e.mu.Lock()
+	defer e.unlock()
+	e.totals.RebalanceTime[AskedFor].Add(time.Since(began))
 }
 
 // onLost ends the assignments at once: they are somebody else's, and nothing may be committed for them.
 func (e *Engine) onLost(_ context.Context, _ *kgo.Client, m map[string][]int32) {
 	e.mu.Lock()
 	defer e.unlock()
-	for _, a := range e.named(m) {
+	for _, a := range e.named(m, TakenOff) {
 		e.close(a, ErrLost)
 	}
 }
 
-// named looks up the assignments that kgo names. Under mu, as they may be replaced as soon as it is let go.
-func (e *Engine) named(m map[string][]int32) []*assignment {
+// named looks up the assignments that kgo names, and counts why. Under mu, as they may be replaced as soon as it is let go.
+func (e *Engine) named(m map[string][]int32, why Rebalance) []*assignment {
 	var as []*assignment
 	for topic, ps := range m {
 		for _, p := range ps {
@@ -84,7 +106,7 @@ func (e *Engine) named(m map[string][]int32) []*assignment {
 		}
 	}
 	if len(as) > 0 {
-		e.stats.Rebalances++
+		e.totals.Rebalances[why]++
 	}
 	return as
 }

@@ -45,7 +45,7 @@ func (e *Engine) blame(a *assignment, it item, err error, dead bool) {
 	}
 	t.attempts++
 	t.last, t.err, t.class = now, err, poisonClass
-	e.stats.Failed++
+	a.totals.Failed[FailedWrite]++
 	a.failed(err.Error())
 	wait, b := time.Duration(0), a.route.Breaker
 	if outage := b > 0 && e.refusals > b; outage || a.route.OnFailure == Park {

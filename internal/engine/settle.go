@@ -95,8 +95,9 @@ func (a *assignment) settle(offset int64, acked map[string]map[int32]int64) {
 
 // tellCommitted tells of a commit. Under mu.
 func (e *Engine) tellCommitted(acked map[string]map[int32]int64, took time.Duration) {
-	e.stats.Commits++
-	e.stats.CommitTime += took
+	e.totals.Commits.Add(took)
+	e.totals.CommitTime += took
+	e.totals.LastCommit = time.Now()
 	e.commitFails.note(nil)
 	if f := e.cfg.Observer.Committed; f != nil {
 		e.tell(func() { f(CommittedInfo{Offsets: acked, Took: took}) })

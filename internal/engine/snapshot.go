@@ -26,6 +26,7 @@ type RouteSnapshot struct {
 	Running  int
 	Workers  int
 	State    string
+	Outage   string
 }
 
 // PartitionSnapshot is sluice.PartitionSnapshot.
@@ -43,7 +44,10 @@ type PartitionSnapshot struct {
 	Running     int
 	Parked      int
 	Paused      string
+	Bytes       int64
 	OldestAge   time.Duration
+	TimeLag     time.Duration
+	Stalled     string
 	LastError   string
 	LastErrorAt time.Time
 }
@@ -74,6 +78,7 @@ func (e *Engine) lookAtAll(s *Snapshot) {
 		}
 		s.Routes = append(s.Routes, RouteSnapshot{
 			Topics: r.Topics, Pattern: pattern, Ordering: r.Ordering.String(), Running: r.active, Workers: r.Workers, State: r.state(),
+			Outage: r.outageProblem(),
 		})
 	}
 	s.Partitions = make([]PartitionSnapshot, 0, len(e.parts))
@@ -94,6 +99,7 @@ func (e *Engine) lookAt(a *assignment, now time.Time) PartitionSnapshot {
 		Topic: a.topic, Partition: a.partition, Epoch: a.epoch, State: a.state.String(),
 		Committed: a.committed, Position: -1, LogEnd: a.logEnd,
 		Running: len(a.handed), Parked: len(a.parked) + a.delayed.len(), Paused: e.pausedFor(a),
+		Bytes: a.heldBytes, TimeLag: a.timeLag(now), Stalled: a.stalled(),
 		LastError: a.lastError, LastErrorAt: a.lastErrorAt,
 	}
 	p.Frontier, _ = a.frontier()

@@ -167,16 +167,25 @@ func (a *assignment) stallReason(p probe) string {
 		a.tracker.Next())
 }
 
+// stalled is why a partition stands still; "" when it does not, or not any more.
+func (a *assignment) stalled() string {
+	if a.still.mark != a.mark() {
+		return ""
+	}
+	return a.still.reason
+}
+
 // stallText is what health says of a partition that stands still; "" when it does not, or not any more.
 func (a *assignment) stallText(now time.Time) string {
-	if a.still.reason == "" || a.still.mark != a.mark() {
+	reason := a.stalled()
+	if reason == "" {
 		return ""
 	}
 	lag := ""
 	if f := a.still.mark.frontier; a.logEnd > f && f >= 0 {
 		lag = fmt.Sprintf(" with %d offsets to go", a.logEnd-f)
 	}
-	return fmt.Sprintf("%v: stands still%s for %v: %s", a.part, lag, now.Sub(a.still.since).Round(time.Second), a.still.reason)
+	return fmt.Sprintf("%v: stands still%s for %v: %s", a.part, lag, now.Sub(a.still.since).Round(time.Second), reason)
 }
 
 // standstill is what the watchdog knows of a full buffer. Guarded by Engine.mu.
@@ -187,19 +196,19 @@ type standstill struct {
 
 // lookForStandstill looks for a buffer that is full and stays so, since nothing is finished: then no partition gets anything.
 func (e *Engine) lookForStandstill(now time.Time) {
-	if !e.full() || e.standstill.finished != e.stats.Finished || e.standstill.since.IsZero() {
-		e.standstill = standstill{finished: e.stats.Finished, since: now}
+	if !e.full() || e.standstill.finished != e.finished() || e.standstill.since.IsZero() {
+		e.standstill = standstill{finished: e.finished(), since: now}
 	}
 }
 
 // filled notes that the buffer is full from now on: nobody may have looked for long.
-func (e *Engine) filled() { e.standstill = standstill{finished: e.stats.Finished, since: time.Now()} }
+func (e *Engine) filled() { e.standstill = standstill{finished: e.finished(), since: time.Now()} }
 
 // standstillText is what health says of it; "" when there is nothing to say.
 func (e *Engine) standstillText(now time.Time) string {
 	s := e.standstill
 	took := now.Sub(s.since)
-	if !e.full() || s.since.IsZero() || s.finished != e.stats.Finished || took < e.cfg.StallAfter || e.cfg.StallAfter == 0 {
+	if !e.full() || s.since.IsZero() || s.finished != e.finished() || took < e.cfg.StallAfter || e.cfg.StallAfter == 0 {
 		return ""
 	}
 	var most *assignment

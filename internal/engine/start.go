@@ -137,6 +137,7 @@ func (e *Engine) install(ctx context.Context, found map[part]position) (map[stri
 	starts := make(map[string]map[int32]kgo.Offset)
 	e.mu.Lock()
 	defer e.unlock()
+	var came time.Time // the first of those that begin now
 	for p, pos := range found {
 		a := e.parts[p]
 		if a == nil || (a.state != starting && a.state != leaving) {
@@ -146,6 +147,9 @@ func (e *Engine) install(ctx context.Context, found map[part]position) (map[stri
 			a.work.TopicID = pos.topicID
 			e.halt(a, pos.committed, pos.refused)
 			continue
+		}
+		if a.state == starting && (came.IsZero() || a.came.Before(came)) {
+			came = a.came
 		}
 		a.start(pos)
 		if starts[p.topic] == nil {
@@ -165,6 +169,9 @@ func (e *Engine) install(ctx context.Context, found map[part]position) (map[stri
 			e.pauseChange = append(e.pauseChange, p)
 			e.kick()
 		}
+	}
+	if !came.IsZero() {
+		e.totals.RebalanceTime[CameIn].Add(time.Since(came))
 	}
 	return starts, nil
 }

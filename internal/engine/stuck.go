@@ -83,7 +83,7 @@ func (e *Engine) stuck(a *assignment, it *item) {
 		return
 	}
 	t.stuck = true
-	e.stats.Stuck++
+	a.totals.Stuck++
 	e.log.Warn("record is stuck: it has failed for long, while others succeed", "topic", a.topic, "partition", a.partition,
 		"offset", it.record.Offset, "attempts", t.attempts, "since", t.first, "then", a.route.Stuck, "err", t.err)
 	if f := e.cfg.Observer.Stuck; f != nil {

@@ -92,10 +92,11 @@ func (e *Engine) lookAtTopics(ctx context.Context) {
 	now := time.Now()
 	for p, a := range e.parts {
 		if o, ok := ends.Lookup(p.topic, p.partition); ok && o.Err == nil && o.Offset > a.logEnd && a.tracker != nil {
-			a.logEnd = o.Offset
+			a.sawEnd(o.Offset, now)
 		}
 		e.watchForStall(a, now)
 	}
+	e.forgetTotals()
 }
 
 // judgeTopic takes in what the brokers say of a topic.

@@ -45,12 +45,13 @@ func (e *Engine) onGivenUp(ctx context.Context, _ *kgo.Client, m map[string][]in
 	if len(m) == 0 {
 		return
 	}
+	began := time.Now()
 	e.mu.Lock()
 	defer e.unlock()
 	e.barrier()
 	defer e.unbarrier()
 	e.waitUntil(ctx, func() bool { return e.txn == nil })
-	as := e.named(m)
+	as := e.named(m, AskedFor)
 	e.unlock()
 	if err := e.commitStarts(ctx, as); err != nil {
 		e.log.Warn("partitions were given up before it was committed where they begin; their next owner looks for another place",
@@ -59,6 +60,9 @@ func (e *Engine) onGivenUp(ctx context.Context, _ *kgo.Client, m map[string][]in
 	e.mu.Lock()
 	for _, a := range as {
 		e.close(a, ErrRevoked)
+	}
+	if len(as) > 0 {
+		e.totals.RebalanceTime[AskedFor].Add(time.Since(began))
 	}
 }
 

@@ -127,6 +127,8 @@ func (e *Engine) handleAlone(rt *Route, r *run, it item) Outcome {
 	if rt.CommitManually {
 		it.record = e.own(it.record)
 	}
+	r.calls++
+	r.hands(it)
 	out := rt.handleBatch(r.a.ctx, &Batch{
 		Work: r.work, Next: it.record.Offset + 1, NextEpoch: it.record.LeaderEpoch,
 		Records: []*kgo.Record{it.record}, Attempts: []int{it.attempts() + 1},
@@ -142,6 +144,7 @@ func (e *Engine) walkDone(r *run, took time.Duration, outs []Outcome, owned []*k
 		return
 	}
 	a, l := r.a, r.lanes[0]
+	a.totals.called(r, took)
 	good := slices.IndexFunc(outs, func(o Outcome) bool { return o.Kind == Done })
 	finishes := a.finishes
 	v := neither

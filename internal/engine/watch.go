@@ -66,6 +66,7 @@ func (r *Route) handleBatch(ctx context.Context, b *Batch) BatchOutcome {
 func (r *Route) late(ctx context.Context, out Outcome) Outcome {
 	if out.Kind == Failed && errors.Is(out.Err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), ErrHandlerTimeout) {
 		out.Err = fmt.Errorf("%w after %v: %w", ErrHandlerTimeout, r.Timeout, out.Err)
+		out.Class = timeoutClass
 	}
 	return out
 }

@@ -32,6 +32,8 @@ type run struct {
 	handing   *handing     // CommitManually
 	done      atomic.Int32 // records that the handler is through with: published by the worker after each
 	published int          // of them, those that the tracker knows; guarded by Engine.mu
+	calls     int          // of the handler; the worker's until it is over, as is retried
+	retried   int          // records that had failed before
 	walked    atomic.Int32 // of a walk: records before the one at hand; published as done is
 	letGo     bool         // of a walk: it is through with some that are not among its items any more
 	end       func()       // what the outcome does to the whole assignment, once the run's records are accounted for
@@ -91,6 +93,7 @@ func (e *Engine) next(rt *Route, r *run) bool {
 		rt.begun++
 		r.number = rt.begun
 		r.published, r.proved, r.letGo, r.witness = 0, false, false, rt.worked
+		r.calls, r.retried = 0, 0
 		r.done.Store(0)
 		r.walked.Store(0)
 		n := rt.beginProbe(r, a.ready.peek())
@@ -238,6 +241,8 @@ func (e *Engine) call(rt *Route, r *run, it item) (out Outcome) {
 	if rt.CommitManually {
 		it.record = e.own(it.record)
 	}
+	r.calls++
+	r.hands(it)
 	if rt.Timeout == 0 {
 		out = rt.Handle(r.a.ctx, r.work, it.record, it.attempts()+1)
 	} else {
@@ -249,17 +254,25 @@ func (e *Engine) call(rt *Route, r *run, it item) (out Outcome) {
 	return out
 }
 
+// hands notes a record that is handed to the handler.
+func (r *run) hands(it item) {
+	if it.attempts() > 0 {
+		r.retried++
+	}
+}
+
 func (e *Engine) recordsDone(r *run, took time.Duration, out Outcome, failed item, skipped int) {
 	if !e.ended(r) {
 		return
 	}
 	a, l, n := r.a, r.lanes[0], int(r.done.Load())
+	a.totals.called(r, took)
 	if n > 0 {
 		a.perRecord = max(1, took/time.Duration(n))
 	}
 	finishes := a.finishes
 	e.publish(r)
-	e.stats.Skipped += int64(skipped)
+	a.totals.Skipped += int64(skipped)
 	v := neither
 	if n > skipped {
 		v = succeeded
@@ -290,6 +303,7 @@ func (e *Engine) runBatch(rt *Route, r *run) (more bool) {
 			if rt.CommitManually {
 				rec = e.own(rec)
 			}
+			r.hands(it)
 			b.Records = append(b.Records, rec)
 			b.Attempts = append(b.Attempts, it.attempts()+1)
 		}
@@ -307,6 +321,7 @@ func (e *Engine) runBatch(rt *Route, r *run) (more bool) {
 		out, alive = BatchOutcome{All: Outcome{Kind: condemned, Err: it.trouble.err}}, true
 		return more
 	}
+	r.calls = min(1, len(b.Records)) // else it only steps over
 	out = rt.handleBatch(r.a.ctx, b)
 	alive = true
 	return more
@@ -317,6 +332,7 @@ func (e *Engine) batchDone(r *run, took time.Duration, records int, out BatchOut
 		return
 	}
 	a := r.a
+	a.totals.called(r, took)
 	together := out.Each == nil && records > 1
 	r.proved = slices.ContainsFunc(out.Each, func(o Outcome) bool { return o.Kind == Done })
 	v := a.route.verdictOf(out.All.Kind)
@@ -437,7 +453,7 @@ func (e *Engine) finish(a *assignment, r *kgo.Record) {
 		a.grant--
 	}
 	a.fresh++
-	e.stats.Finished++
+	a.totals.Finished++
 	if len(a.problems) > 0 {
 		delete(a.problems, r.Offset)
 	}
