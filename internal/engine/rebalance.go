@@ -65,25 +65,20 @@ func (e *Engine) renamed(member string) bool {
 // it waits for the commit in flight only.
 func (e *Engine) onRevoked(ctx context.Context, _ *kgo.Client, m map[string][]int32) {
 	<-e.connected
-	began, some := time.Now(), false
-	err := e.drain(ctx, func() []*assignment {
-		as := e.named(m, AskedFor)
-		some = len(as) > 0
-		return as
-	}, e.cfg.DrainTimeout, ErrRevoked)
-	if err != nil {
+	began := time.Now()
+	if err := e.drain(ctx, func() []*assignment { return e.named(m, AskedFor) }, e.cfg.DrainTimeout, ErrRevoked); err != nil {
 		e.log.Warn("partitions were given up before their work was done; it runs again elsewhere", "err", err)
 	}
-	if some {
-		e.gaveUp(began)
-	}
+	e.gaveUp(m, began)
 }
 
-// gaveUp notes how long it took to give partitions back.
-func (e *Engine) gaveUp(began time.Time) {
+// gaveUp notes how long it took to give partitions back; at a stop they were drained before.
+func (e *Engine) gaveUp(m map[string][]int32, began time.Time) {
 	e.mu.Lock()
 	defer e.unlock()
-	e.totals.RebalanceTime[AskedFor].Add(time.Since(began))
+	if len(m) > 0 && !e.stopping {
+		e.totals.RebalanceTime[AskedFor].Add(time.Since(began))
+	}
 }
 
 // onLost ends the assignments at once: they are somebody else's, and nothing may be committed for them.
