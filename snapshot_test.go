@@ -41,9 +41,13 @@ func TestSnapshotTellsWhatIsHeld(t *testing.T) {
 		if p.Running != 1 && p.Running != 2 { // 6 may have been taken with 1
 			t.Errorf("%d run", p.Running)
 		}
-		p.OldestAge, p.LastErrorAt, p.Queued, p.Running = 0, time.Time{}, p.Queued+p.Running, 0
+		if p.TimeLag < 10*time.Second || p.TimeLag > 20*time.Second {
+			t.Errorf("time lag %v", p.TimeLag)
+		}
+		p.OldestAge, p.TimeLag, p.LastErrorAt, p.Queued, p.Running = 0, 0, time.Time{}, p.Queued+p.Running, 0
 		want := sluice.PartitionSnapshot{
-			Topic: "orders", Epoch: p.Epoch, State: "open", Frontier: 1, Committed: 1, Position: 10, LogEnd: 10, Ahead: 5, Queued: 4, Parked: 1, LastError: "EOF",
+			Topic: "orders", Epoch: p.Epoch, State: "open", Frontier: 1, Committed: 1, Position: 10, LogEnd: 10, Ahead: 5, Queued: 4, Parked: 1, Bytes: 4 * 203,
+			LastError: "EOF",
 		}
 		if p != want {
 			t.Errorf("%+v, want\n%+v", p, want)
@@ -102,11 +106,12 @@ func TestJSONOfASnapshot(t *testing.T) {
 	at := time.Date(2026, 11, 1, 2, 3, 4, 5, time.UTC)
 	s := sluice.Snapshot{
 		Time: at, Group: "g", MemberID: "m", Generation: 7, BufferFull: true,
-		Routes: []sluice.RouteSnapshot{{Topics: []string{"orders"}, Ordering: "key", Running: 1, Workers: 2, State: "working"}},
+		Routes: []sluice.RouteSnapshot{{Topics: []string{"orders"}, Ordering: "key", Running: 1, Workers: 2, State: "working", Outage: "since then"}},
 		Partitions: []sluice.PartitionSnapshot{
 			{
 				Topic: "orders", Partition: 1, Epoch: 2, State: "open", Frontier: 3, Committed: 4, Position: 5, LogEnd: 6, Ahead: 7, Queued: 8,
-				Running: 9, Parked: 10, Paused: "share", OldestAge: time.Second, LastError: "EOF", LastErrorAt: at,
+				Running: 9, Parked: 10, Paused: "share", Bytes: 11, OldestAge: time.Second, TimeLag: time.Minute,
+				Stalled: "nobody knows why", LastError: "EOF", LastErrorAt: at,
 			},
 			{Topic: "orders", Partition: 2},
 		},

@@ -46,13 +46,12 @@ func concat(all ...[]family) (out []family) {
 }
 
 var healthFamilies = []family{
-	{ofHealth, "live", "1 unless the process cannot recover by itself.", gauge, nil, func(s *scrape, out *series) { out.add(truth(s.health.Live)) }},
-	{ofHealth, "ready", "1 while the app is a member of its group and nothing is wrong.", gauge, nil, func(s *scrape, out *series) {
-		out.add(truth(s.health.Ready))
-	}},
-	{ofHealth, "problems", "How many things are wrong; /readyz and /snapshot.json say which.", gauge, nil, func(s *scrape, out *series) {
-		out.add(float64(len(s.health.Problems)))
-	}},
+	plain(ofHealth, "live", "1 unless the process cannot recover by itself.", gauge,
+		func(s *scrape) float64 { return truth(s.health.Live) }),
+	plain(ofHealth, "ready", "1 while the app is a member of its group and nothing is wrong.", gauge,
+		func(s *scrape) float64 { return truth(s.health.Ready) }),
+	plain(ofHealth, "problems", "How many things are wrong; App.Health and /readyz say which.", gauge,
+		func(s *scrape) float64 { return float64(len(s.health.Problems)) }),
 }
 
 var recordFamilies = []family{
@@ -80,7 +79,8 @@ var recordFamilies = []family{
 			}
 		},
 	},
-	byTopic("records_retried_total", "Records that were handed to a handler once more.", func(t sluice.TopicTotals) int64 { return t.Retried }),
+	byTopic("records_retried_total", "Records that were handed to a handler once more.",
+		func(t sluice.TopicTotals) int64 { return t.Retried }),
 	byTopic("records_delayed_total", "Records that went on to a retry topic: their copy was acknowledged.",
 		func(t sluice.TopicTotals) int64 { return t.Delayed }),
 	byTopic("records_dead_lettered_total", "Records whose dead letter was acknowledged.",
@@ -203,7 +203,8 @@ var groupFamilies = []family{
 	},
 	{
 		ofGroup, "rebalance_duration_seconds",
-		"How long this member's part took; reason: assigned, until it was known where the partitions begin, or revoked, the drain and its commit.",
+		"How long this member's part took; reason: assigned, until it was known where the partitions begin, or revoked, the drain and its " +
+			"commit.",
 		distributions, []string{"reason"}, func(s *scrape, out *series) {
 			out.distribution(s.totals.Assigning, "assigned")
 			out.distribution(s.totals.Revoking, "revoked")

@@ -49,7 +49,8 @@ func batches(name, what string, of func(sluice.Traffic) sluice.BatchTraffic) []f
 	}
 	return []family{
 		count("_batches_total", "Batches of records "+what+".", func(b sluice.BatchTraffic) int64 { return b.Batches }),
-		count("_records_total", "Records in batches "+what+", markers of transactions among them.", func(b sluice.BatchTraffic) int64 { return b.Records }),
+		count("_records_total", "Records in batches "+what+", markers of transactions among them.",
+			func(b sluice.BatchTraffic) int64 { return b.Records }),
 		count("_bytes_total", "Bytes of batches "+what+", compressed.", func(b sluice.BatchTraffic) int64 { return b.Bytes }),
 		count("_uncompressed_bytes_total", "The same, not compressed.", func(b sluice.BatchTraffic) int64 { return b.Uncompressed }),
 	}

@@ -256,7 +256,7 @@ func (e *Engine) call(rt *Route, r *run, it item) (out Outcome) {
 
 // hands notes a record that is handed to the handler.
 func (r *run) hands(it item) {
-	if it.attempts() > 0 {
+	if t := it.trouble; t != nil && !t.first.IsZero() { // it failed before, in an outage or not
 		r.retried++
 	}
 }

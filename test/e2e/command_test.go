@@ -180,7 +180,7 @@ func (p *process) alive(t *testing.T) {
 	}
 }
 
-// metric reads the value of a metric without labels.
+// metric reads a metric: the sum of its series.
 func (p *process) metric(t *testing.T, name string) float64 {
 	t.Helper()
 	client := http.Client{Timeout: 2 * time.Second}
@@ -193,15 +193,20 @@ func (p *process) metric(t *testing.T, name string) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sum, found := 0.0, false
 	for line := range strings.Lines(string(body)) {
-		if value, found := strings.CutPrefix(line, name+" "); found {
-			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return v
+		series, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
+		if !strings.HasPrefix(series, name+"{") {
+			continue
 		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum, found = sum+v, true
 	}
-	t.Fatalf("%s has no metric %s", p.name, name)
-	return 0
+	if !found {
+		t.Fatalf("%s has no metric %s", p.name, name)
+	}
+	return sum
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -280,9 +281,10 @@ func TestRunListens(t *testing.T) {
 		return answer.StatusCode, string(body)
 	}
 	waitUntil(t, func() bool { code, _ := get("/readyz"); return code == http.StatusOK })
+	finished := regexp.MustCompile(`(?m)^sluice_records_finished_total\{group="[^"]+",topic="orders"\} 1$`)
 	waitUntil(t, func() bool {
 		_, body := get("/metrics")
-		return strings.Contains(body, "\nsluice_records_finished_total 1\n")
+		return finished.MatchString(body)
 	})
 	if code, body := get("/livez"); code != http.StatusOK || !strings.Contains(body, `"live":true`) {
 		t.Errorf("/livez says %d %s", code, body)

@@ -1,0 +1,244 @@
+package sluice_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/internal/bubble"
+)
+
+// totalsOf are those of one topic.
+func totalsOf(t testing.TB, app *sluice.App, topic string) sluice.TopicTotals {
+	t.Helper()
+	all := app.Totals().Topics
+	i := slices.IndexFunc(all, func(of sluice.TopicTotals) bool { return of.Topic == topic })
+	if i < 0 {
+		t.Fatalf("no totals of %s: %+v", topic, all)
+	}
+	return all[i]
+}
+
+func sum(of map[string]int64) (n int64) {
+	for _, v := range of {
+		n += v
+	}
+	return n
+}
+
+func TestTotalsTellFailuresByClass(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		calls := map[string]int{}
+		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+			return sluice.Add(app, sluice.Route[string]{
+				Topics: []string{"orders"},
+				Decode: func(r *kgo.Record) (string, error) {
+					if string(r.Value) == "9" {
+						return "", errors.New("not an order")
+					}
+					return string(r.Value), nil
+				},
+				Policy: sluice.Policy{
+					OnFailure: sluice.DeadLetter{Topic: "dlq"}, Retry: sluice.Retry{MaxAttempts: 3, Breaker: -1}, Timeout: 10 * time.Second,
+				},
+				Handle: func(ctx context.Context, m sluice.Message[string]) error {
+					time.Sleep(100 * time.Millisecond) // virtual
+					calls[m.Value]++
+					switch {
+					case m.Value == "1":
+						return io.EOF
+					case m.Value == "2" && calls["2"] < 3:
+						return sluice.Outage(io.EOF)
+					case m.Value == "3" && calls["3"] < 2:
+						<-ctx.Done()
+						return ctx.Err()
+					case m.Value == "4":
+						return sluice.Poison(io.EOF)
+					case m.Value == "5":
+						panic("no")
+					case m.Value == "6":
+						return sluice.Skip("no need")
+					}
+					return nil
+				},
+			})
+		})
+		c.Until("all", func() bool { return m.app.Stats().Finished == 10 })
+		c.Until("its commit", func() bool { return c.Committed("g", "orders", 0) == 10 })
+		got := totalsOf(t, m.app, "orders")
+		want := map[string]int64{"error": 3, "timeout": 1, "outage": 2, "poison": 1, "panic": 1, "decode": 1, "write": 0}
+		if !maps.Equal(got.Failed, want) {
+			t.Errorf("failed %v, want %v", got.Failed, want)
+		}
+		if got.Polled != 10 || got.PolledBytes != 10 || got.Finished != 10 || got.Retried != 5 || got.DeadLettered != 4 || got.Skipped != 1 {
+			t.Errorf("%+v", got)
+		}
+		// 10 records and 5 retries; decoding takes none of this virtual time, and 3 ran out of 10 s once.
+		if h := got.Handling; h.Count != 15 || h.Sum != 14*100*time.Millisecond+10*time.Second-100*time.Millisecond {
+			t.Errorf("%d calls took %v", h.Count, h.Sum)
+		}
+		all, stats := m.app.Totals(), m.app.Stats()
+		if stats.Polled != got.Polled || stats.Finished != got.Finished || stats.Failed != sum(got.Failed) || stats.DeadLettered != 4 ||
+			stats.Skipped != 1 || stats.Commits != all.Commits.Count || stats.Rebalances != sum(all.Rebalances) {
+			t.Errorf("the sums are %+v, and the totals %+v", stats, all)
+		}
+		if all.Commits.Count == 0 || time.Since(all.LastCommit) > time.Minute || all.LastCommit.IsZero() {
+			t.Errorf("%d commits, the last at %v", all.Commits.Count, all.LastCommit)
+		}
+		traffic := m.app.Traffic()
+		if traffic.Fetched.Records != 10 || traffic.Fetched.Batches < 1 || traffic.Fetched.Bytes == 0 || traffic.Produced.Records != 4 {
+			t.Errorf("%+v", traffic)
+		}
+		kinds := map[string]sluice.RequestTraffic{}
+		for _, r := range traffic.Requests {
+			kinds[r.Kind] = r
+		}
+		for _, kind := range []string{"Fetch", "Produce", "OffsetCommit", "JoinGroup"} {
+			if r := kinds[kind]; r.Count == 0 || r.Written == 0 || r.Read == 0 {
+				t.Errorf("%s: %+v", kind, r)
+			}
+		}
+		m.leave(t)
+	})
+}
+
+// Each class is told by a batch, too, and its time is that of the batch.
+func TestTotalsOfBatches(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		failed := false
+		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+			return sluice.AddBatch(app, sluice.BatchRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text, MaxSize: 10, MaxWait: time.Second,
+				Handle: func(_ context.Context, b sluice.Batch[string]) error {
+					time.Sleep(time.Second) // virtual
+					if !failed {
+						failed = true
+						return &sluice.BatchError{Failed: map[int]error{3: io.EOF}}
+					}
+					return nil
+				},
+			})
+		})
+		c.Until("all", func() bool { return m.app.Stats().Finished == 10 })
+		got := totalsOf(t, m.app, "orders")
+		if got.Failed["error"] != 1 || got.Retried < 1 || got.Handling.Count < 2 || got.Handling.Sum != time.Duration(got.Handling.Count)*time.Second {
+			t.Errorf("%+v", got)
+		}
+		m.leave(t)
+	})
+}
+
+func TestTotalsTellRebalancesByReason(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 4}, func(t *testing.T, c *bubble.Cluster) {
+		const work = 3 * time.Second
+		for p := range int32(4) {
+			c.Produce("orders", p, 0, 100, 0)
+		}
+		slow := failing(sluice.Policy{Workers: 4}, func(sluice.Message[string]) error { time.Sleep(work); return nil }) // virtual
+		first := join(t, configFor(t, c, nil), slow)
+		c.Until("work", func() bool { return first.app.Stats().Finished > 0 })
+		if got := first.app.Totals(); got.Rebalances["assigned"] != 1 || got.Assigning.Count != 1 || got.Rebalances["revoked"] != 0 {
+			t.Errorf("after the start: %+v", got)
+		}
+		second := join(t, configFor(t, c, nil), slow)
+		c.Until("its share", func() bool {
+			return len(second.app.Snapshot().Partitions) == 2 && len(first.app.Snapshot().Partitions) == 2
+		})
+		got := first.app.Totals()
+		if got.Rebalances["revoked"] != 1 || got.Revoking.Count != 1 || got.Revoking.Sum == 0 || got.Revoking.Sum > work+time.Second {
+			t.Errorf("after the second: %+v", got)
+		}
+		second.leave(t)
+		c.Until("all of them again", func() bool { return len(first.app.Snapshot().Partitions) == 4 })
+		got = first.app.Totals()
+		if got.Rebalances["assigned"] < 2 || got.Rebalances["lost"] != 0 || got.Rebalances["expelled"] != 0 || second.app.Totals().Revoking.Count != 0 {
+			t.Errorf("after it left: %+v; it: %+v", got, second.app.Totals())
+		}
+		first.leave(t)
+	})
+}
+
+// The time lag is that of the record at the frontier, to half a second, wherever that is; no lag is 0.
+func TestTimeLag(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 3}, func(t *testing.T, c *bubble.Cluster) {
+		lag := func(m *member, partition int) time.Duration { return m.app.Snapshot().Partitions[partition].TimeLag }
+		near := func(what string, got, want time.Duration) {
+			t.Helper()
+			if got < want-time.Second || got > want+time.Second {
+				t.Errorf("%s: %v, want %v", what, got, want)
+			}
+		}
+		for i := range 60 { // a record a minute, with nobody to read them
+			c.Produce("orders", 0, i, 1, 0)
+			time.Sleep(time.Minute)
+		}
+		release := make(chan struct{})
+		var held atomic.Int32
+		m := join(t, configFor(t, c, nil), failing(sluice.Policy{Workers: 4, Ordering: sluice.Unordered}, func(m sluice.Message[string]) error {
+			if m.Partition() == 0 && (m.Value == "10" || m.Value == "40") {
+				held.Add(1)
+				<-release
+			}
+			return nil
+		}))
+		c.Until("what is not held", func() bool { return m.app.Stats().Finished == 58 && held.Load() == 2 })
+		near("at record 10", lag(m, 0), 50*time.Minute)
+		time.Sleep(time.Hour)
+		near("an hour later", lag(m, 0), 110*time.Minute)
+		release <- struct{}{}
+		release <- struct{}{}
+		c.Until("all", func() bool { return m.app.Stats().Finished == 60 })
+		near("when all is finished", lag(m, 0), 0)
+		c.Until("the ends of idle partitions are known", func() bool { return lag(m, 1) >= 0 })
+		near("an idle partition", lag(m, 1), 0)
+		time.Sleep(time.Hour)
+		near("an idle hour later", lag(m, 0), 0)
+
+		// What was not polled counts for as long as it is known.
+		if err := m.app.Pause("orders", 2); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		c.Produce("orders", 2, 0, 5, 0)
+		time.Sleep(30 * time.Minute)
+		if got := lag(m, 2); got < 28*time.Minute || got > 31*time.Minute {
+			t.Errorf("paused: %v", got)
+		}
+		m.leave(t)
+	})
+}
+
+// What a pattern matches may be ever new topics: those that are gone are not told of for ever, and the sums stay.
+func TestTotalsForgetTopicsOfAPatternThatWereLetGo(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders.eu": 1, "orders.us": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders.eu", 0, 0, 10, 0)
+		c.Produce("orders.us", 0, 0, 10, 0)
+		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+			return sluice.Add(app, sluice.Route[string]{
+				Pattern: `orders\..*`, Decode: sluice.Text, Handle: func(context.Context, sluice.Message[string]) error { return nil },
+			})
+		})
+		c.Until("all", func() bool { return m.app.Stats().Finished == 20 })
+		if _, err := c.Admin().DeleteTopics(t.Context(), "orders.us"); err != nil {
+			t.Fatal(err)
+		}
+		c.Until("the topic is forgotten", func() bool { return len(m.app.Totals().Topics) == 1 })
+		if got := m.app.Stats(); got.Finished != 20 || got.Polled != 20 {
+			t.Errorf("%+v", got)
+		}
+		if topic := m.app.Totals().Topics[0].Topic; topic != "orders.eu" {
+			t.Errorf("%s is left", topic)
+		}
+		m.end(t)
+	})
+}
