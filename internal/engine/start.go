@@ -140,16 +140,16 @@ func (e *Engine) install(ctx context.Context, found map[part]position) (map[stri
 	var came time.Time // the first of those that begin now
 	for p, pos := range found {
 		a := e.parts[p]
-		if a == nil || (a.state != starting && a.state != leaving) {
+		switch {
+		case a == nil || a.state != starting && a.state != leaving:
 			a = e.newAssignment(p, e.RouteOf(p.topic))
+		case a.state == starting && (came.IsZero() || a.came.Before(came)):
+			came = a.came
 		}
 		if pos.refused != nil {
 			a.work.TopicID = pos.topicID
 			e.halt(a, pos.committed, pos.refused)
 			continue
-		}
-		if a.state == starting && (came.IsZero() || a.came.Before(came)) {
-			came = a.came
 		}
 		a.start(pos)
 		if starts[p.topic] == nil {

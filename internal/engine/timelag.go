@@ -116,9 +116,8 @@ func (a *assignment) timeLag(now time.Time) time.Duration {
 		return 0
 	case a.backlog && a.stamps.last != 0:
 		return since(a.stamps.last)
-	case a.endSeen.IsZero():
-		return 0
-	default:
-		return max(0, now.Sub(a.endSeen))
+	case a.endSeen.IsZero(): // nobody has looked before
+		a.endSeen = now
 	}
+	return max(0, now.Sub(a.endSeen))
 }
