@@ -57,7 +57,8 @@ var healthFamilies = []family{
 var recordFamilies = []family{
 	byTopic("records_polled_total", "Records that were handed over to the app.", func(t sluice.TopicTotals) int64 { return t.Polled }),
 	byTopic("polled_bytes_total", "Bytes of their keys, values and headers.", func(t sluice.TopicTotals) int64 { return t.PolledBytes }),
-	byTopic("records_finished_total", "Records that were finished, in whatever way.", func(t sluice.TopicTotals) int64 { return t.Finished }),
+	byTopic("records_finished_total", "Records that were finished, in whatever way.",
+		func(t sluice.TopicTotals) int64 { return t.Finished }),
 	{
 		ofRecords, "process_duration_seconds",
 		"What a handler took for a record, on a BatchRoute for a batch, failed calls included.",
@@ -92,12 +93,14 @@ var recordFamilies = []family{
 		func(t sluice.TopicTotals) int64 { return t.Stuck }),
 	byTopic("records_restored_total", "Records that were polled and not handled, as the group's commit said that they are finished.",
 		func(t sluice.TopicTotals) int64 { return t.Restored }),
-	byTopic("data_losses_total", "Times that a position was no longer in its log.", func(t sluice.TopicTotals) int64 { return t.DataLosses }),
+	byTopic("data_losses_total", "Times that a position was no longer in its log.",
+		func(t sluice.TopicTotals) int64 { return t.DataLosses }),
 	byTopic("records_lost_total", "Offsets that retention took before they were read.", func(t sluice.TopicTotals) int64 { return t.Lost }),
 }
 
 var partitionFamilies = []family{
-	byPartition("partition_lag_records", "Frontier lag: offsets between the lowest one that is not finished and the log's end as last seen.",
+	byPartition("partition_lag_records",
+		"Frontier lag: offsets between the lowest one that is not finished and the log's end as last seen.",
 		func(p sluice.PartitionSnapshot) (float64, bool) {
 			return float64(max(p.LogEnd-p.Frontier, 0)), p.LogEnd >= 0 && p.Frontier >= 0
 		}),
@@ -184,7 +187,8 @@ var commitFamilies = []family{
 
 var groupFamilies = []family{
 	{
-		ofGroup, "group_protocol_info", "1 for the protocol that the group is managed by, as seen on the wire: classic or consumer (KIP-848).",
+		ofGroup, "group_protocol_info",
+		"1 for the protocol that the group is managed by, as seen on the wire: classic or consumer (KIP-848).",
 		gauge, []string{"protocol"}, func(s *scrape, out *series) {
 			if p := s.snapshot.Protocol; p != "" {
 				out.add(1, string(p))
@@ -203,8 +207,8 @@ var groupFamilies = []family{
 	},
 	{
 		ofGroup, "rebalance_duration_seconds",
-		"How long this member's part took; reason: assigned, until it was known where the partitions begin, or revoked, the drain and its " +
-			"commit.",
+		"How long this member's part took; reason: assigned, until it was known where the partitions begin, or revoked, the drain and " +
+			"its commit.",
 		distributions, []string{"reason"}, func(s *scrape, out *series) {
 			out.distribution(s.totals.Assigning, "assigned")
 			out.distribution(s.totals.Revoking, "revoked")
