@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/tracker"
 )
 
 // Stamps are right to half a second as long as there are few, and to a thousandth of the span or so where there are many, wherever the
@@ -68,4 +70,58 @@ func TestStampsOfFewRecords(t *testing.T) {
 			t.Fatalf("the record at %d is of %d, told %d", frontier, at[frontier], got)
 		}
 	}
+}
+
+// What the lag is where the record at the frontier was not polled, or has no good time.
+func TestTimeLagOfAnAssignment(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	a := &assignment{route: &Route{Delays: []time.Duration{time.Minute}}, logEnd: -1}
+	poll := func(offset, end int64, written time.Time) {
+		frontier, _ := a.frontier()
+		a.stamps.forget(frontier)
+		a.tracker.Take(offset, -1)
+		a.stamps.note(offset, a.writtenAt(written.UnixMilli(), now.UnixMilli()))
+		a.logEnd = end
+		a.caughtUp(now)
+	}
+	is := func(what string, want time.Duration) {
+		t.Helper()
+		if got := a.timeLag(now); apart(int64(got), int64(want)) > int64(time.Millisecond) {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	is("its start is not known", -1)
+	a.tracker = tracker.New(10, -1)
+	is("its end is not known", -1)
+	a.logEnd = 10
+	is("nothing is there", 0)
+	a.sawEnd(12, now)
+	now = now.Add(time.Minute)
+	is("something is there that was not polled", time.Minute)
+	poll(10, 12, now.Add(-time.Hour))
+	is("it was polled", time.Hour)
+	a.tracker.Finish(10)
+	is("it is finished, and there is more, which is no younger than it need be", time.Hour)
+	poll(11, 12, now.Add(-10*time.Minute))
+	is("the next one", 10*time.Minute)
+	a.tracker.Finish(11)
+	is("all is finished", 0)
+	poll(12, 13, now.Add(time.Hour))
+	is("a clock that is ahead", 0)
+	a.tracker.Finish(12)
+	a.logEnd = 14 // in a fetch without records
+	is("more, since just now", 0)
+	now = now.Add(time.Second)
+	is("more, for a second", time.Second)
+	poll(13, 14, time.UnixMilli(-1))
+	now = now.Add(time.Hour)
+	is("no time: since it was polled", time.Hour)
+	a.tracker.Finish(13)
+	a.work.Delays = 1
+	poll(14, 15, now.Add(-time.Hour))
+	is("in a retry topic, since it was due", 59*time.Minute)
+	a.tracker.Finish(14)
+	poll(15, 16, now.Add(-time.Second))
+	is("it is not due yet", 0)
 }
