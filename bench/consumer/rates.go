@@ -31,11 +31,14 @@ func partitionJob() job {
 		arms: []arm{
 			reads("raw loop", manyParts, manyRecords, task{Do: doRaw, span: all}),
 			reads("by partition", manyParts, manyRecords, task{Do: doSluice, Ordering: sluice.ByPartition, span: all}),
+			reads("by partition, scraped", manyParts, manyRecords,
+				task{Do: doSluice, Ordering: sluice.ByPartition, Scraped: true, span: all}),
 			reads("by key", manyParts, manyRecords, task{Do: doSluice, Ordering: sluice.ByKey, Workers: noOpWorkers, span: all}),
 		},
 		figures: []figure{
 			ratio("by partition / raw loop: rate", rate, "by partition", "raw loop").least(0.95),
 			ratio("by partition / raw loop: CPU", cpuMicros, "by partition", "raw loop").most(1.15),
+			ratio("by partition, scraped / by partition: rate", rate, "by partition, scraped", "by partition").least(0.97),
 			ratio("by key / raw loop: rate", rate, "by key", "raw loop").least(0.5),
 		},
 	}
@@ -154,8 +157,14 @@ func sluiceConsumer(ctx context.Context, t task) (values, error) {
 	if err != nil {
 		return nil, err
 	}
+	stopScrapes := func() error { return nil }
+	if t.Scraped {
+		if stopScrapes, err = scraped(ctx, app); err != nil {
+			return nil, errors.Join(err, stop())
+		}
+	}
 	v, err := t.measure(ctx, func() int64 { return app.Stats().Finished })
-	return v, errors.Join(err, stop())
+	return v, errors.Join(err, stopScrapes(), stop())
 }
 
 // sleepers do nothing but sleep: the most that so many handlers can do here.

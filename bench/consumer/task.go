@@ -30,6 +30,7 @@ type task struct {
 	Takes    time.Duration   `json:"takes"`  // of a handler
 	Commit   time.Duration   `json:"commit"` // 0: as by default
 
+	Scraped        bool                 `json:"scraped"` // its metrics are, once a second
 	CommitMetadata int                  `json:"commit_metadata"`
 	Protocol       sluice.GroupProtocol `json:"protocol"`
 	span
