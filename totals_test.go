@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/internal/bubble"
@@ -240,5 +243,21 @@ func TestTotalsForgetTopicsOfAPatternThatWereLetGo(t *testing.T) {
 			t.Errorf("%s is left", topic)
 		}
 		m.end(t)
+	})
+}
+
+// A client that is made anew counts on.
+func TestTotalsGoOnWithANewClient(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+		const n = 100
+		c.Produce("orders", 0, 0, n, 10)
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.ProducerFenced, Count: 1})
+		m := join(t, configFor(t, c, nil), forward(sluice.Policy{Ordering: sluice.ByKey}, nil))
+		c.Until("all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
+		got, stats := totalsOf(t, m.app, "orders"), m.app.Stats()
+		if got.Polled != 2*n || got.Finished != 2*n || stats.Polled != 2*n || stats.CommitsFailed != 1 || m.app.Totals().Rebalances["assigned"] != 2 {
+			t.Errorf("%+v, %+v", got, stats)
+		}
+		m.leave(t)
 	})
 }
