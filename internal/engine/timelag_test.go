@@ -87,7 +87,7 @@ func TestTimeLagOfAnAssignment(t *testing.T) {
 	}
 	is := func(what string, want time.Duration) {
 		t.Helper()
-		if got := a.timeLag(now); apart(int64(got), int64(want)) > int64(time.Millisecond) {
+		if got := a.timeLag(now); (got < 0) != (want < 0) || apart(int64(got), int64(want)) > int64(time.Millisecond) {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}
