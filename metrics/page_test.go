@@ -78,8 +78,8 @@ is all that there is to set up; ` + "`sluice run --listen 9100`" + ` serves the 
 
 The three lags of a partition:
 
-- **Frontier lag** (` + "`sluice_partition_lag_records`" + `) is what a crash may have to read again: the log's end less the lowest offset that is
-  not finished. It is an upper bound: compacted and aborted records count. With read_committed the end is the last stable offset.
+- **Frontier lag** (` + "`sluice_partition_lag_records`" + `) is the log's end less the lowest offset that is not finished: what is left to do, at
+  most, as compacted and aborted records count. With read_committed the end is the last stable offset.
 - **Unfinished lag** (` + "`sluice_partition_unfinished_records`" + `) is less by what is finished above the frontier. One stuck record makes the first
   grow while the second stays small.
 - **Time lag** (` + "`sluice_partition_lag_seconds`" + `) is how long ago the record at the frontier was written, by its timestamp, and so what to set
