@@ -19,8 +19,9 @@ import (
 type App struct {
 	cfg Config
 
+	wire engine.Wire // of all its clients
+
 	mu      sync.Mutex
-	wire    engine.Wire // of all its clients
 	routes  []addedRoute
 	bad     error // of Add
 	started bool

@@ -47,6 +47,10 @@ func DeadLetterRecord(d DeadLetter, group string, f engine.Failure) *kgo.Record 
 	return deadLetterRecord(d, group, f)
 }
 
+// TotalsOf and TrafficOf are what the engine counted, as an App tells it.
+func TotalsOf(from engine.Totals) Totals  { return totals(from) }
+func TrafficOf(wire *engine.Wire) Traffic { return traffic(wire) }
+
 // RetryCopy is the copy of a failed source record for a retry topic.
 func RetryCopy(to string, f engine.Failure, now time.Time) *kgo.Record {
 	return retryCopy(to, f.Record.Partition, "g", f, now)

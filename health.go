@@ -21,7 +21,7 @@ type Health struct {
 // Stats are counters since the app was made. They only grow.
 type Stats struct {
 	Polled        int64 `json:"polled"`   // records handed over
-	Finished      int64 `json:"finished"` // records finished, in whatever way
+	Finished      int64 `json:"finished"` // records finished, in whatever way; in a transaction, once it is committed
 	Restored      int64 `json:"restored"` // records that the group's commit said are finished: they were not handed over again
 	Failed        int64 `json:"failed"`   // attempts that failed
 	Delayed       int64 `json:"delayed"`  // records that went on to a retry topic

@@ -67,6 +67,9 @@ func TestACommitBelowTheLogStartIsTold(t *testing.T) {
 				if i := lost.Load(); i.Position != 5 || i.LogStart != 80 || (halt == sluice.GoOn && i.Resume != 80) {
 					t.Fatalf("told %+v", *i)
 				}
+				if got := totalsOf(t, m.app, "orders"); got.DataLosses != 1 || got.Lost != 75 {
+					t.Errorf("%d losses, of %d records", got.DataLosses, got.Lost)
+				}
 				if problems := strings.Join(m.app.Health().Problems, "; "); !strings.Contains(problems, "lost to retention") {
 					t.Fatalf("health does not tell: %q", problems)
 				}

@@ -26,7 +26,8 @@ type Totals struct {
 	LastCommit time.Time
 }
 
-// TopicTotals are the counters of one topic. Where it is not said otherwise they count records.
+// TopicTotals are the counters of one topic. Where it is not said otherwise they count records. What became of records of a TransactRoute
+// (Finished, Skipped, DeadLettered, Dropped) counts when their transaction is committed.
 type TopicTotals struct {
 	Topic        string
 	Polled       int64            // handed over
@@ -66,10 +67,13 @@ func distribution(d *engine.Distribution) Distribution {
 
 // Totals returns the app's counters; zeros before Run.
 func (a *App) Totals() Totals {
-	var from engine.Totals
 	if e := a.running(); e != nil {
-		from = e.Totals()
+		return totals(e.Totals())
 	}
+	return totals(engine.Totals{})
+}
+
+func totals(from engine.Totals) Totals {
 	t := Totals{
 		Rebalances: make(map[string]int64), LastCommit: from.LastCommit, Commits: distribution(&from.Commits),
 		Assigning: distribution(&from.RebalanceTime[engine.CameIn]),

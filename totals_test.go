@@ -256,9 +256,119 @@ func TestTotalsGoOnWithANewClient(t *testing.T) {
 		m := join(t, configFor(t, c, nil), forward(sluice.Policy{Ordering: sluice.ByKey}, nil))
 		c.Until("all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
 		got, stats := totalsOf(t, m.app, "orders"), m.app.Stats()
-		if got.Polled != 2*n || got.Finished != 2*n || stats.Polled != 2*n || stats.CommitsFailed != 1 || m.app.Totals().Rebalances["assigned"] != 2 {
+		if got.Polled != 2*n || got.Finished != n || stats.Polled != 2*n || stats.CommitsFailed != 1 || m.app.Totals().Rebalances["assigned"] != 2 {
 			t.Errorf("%+v, %+v", got, stats)
 		}
+		m.leave(t)
+	})
+}
+
+// What became of records in a transaction that is aborted is undone with it: it counts once, when they come again and are committed.
+func TestTotalsOfAnAbortedTransactionCountOnce(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1, "dlq": 1}, func(t *testing.T, c *bubble.Cluster) {
+		const n = 30
+		c.Produce("orders", 0, 0, n, 10)
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.TransactionAbortable, Count: 1})
+		policy := sluice.Policy{Ordering: sluice.ByKey, OnFailure: sluice.DeadLetter{Topic: "dlq"}}
+		m := join(t, configFor(t, c, nil), forward(policy, func(_ context.Context, m sluice.Message[string]) error {
+			switch m.Value {
+			case "3", "4":
+				return sluice.Poison(io.EOF)
+			case "5":
+				return sluice.Skip("no need")
+			}
+			return nil
+		}))
+		c.Until("all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
+		m.leave(t)
+		got, stats := totalsOf(t, m.app, "orders"), m.app.Stats()
+		if got.Finished != n || got.DeadLettered != 2 || got.Skipped != 1 || stats.Finished != n || len(c.Read("dlq")) != 2 {
+			t.Errorf("%+v", got)
+		}
+		// What was done in vain was done: it was polled, and handed to the handler.
+		if got.Polled <= n || got.Handling.Count <= n || got.Handling.Count != got.Polled || got.Failed["poison"] != 4 {
+			t.Errorf("%d polled, %d calls, failed %v", got.Polled, got.Handling.Count, got.Failed)
+		}
+		if stats.CommitsFailed != 1 || stats.Commits < 1 || m.app.Totals().Commits.Count != stats.Commits {
+			t.Errorf("%d transactions were committed, and %d aborted", stats.Commits, stats.CommitsFailed)
+		}
+	})
+}
+
+// An answer that brokers refuse is a failure of the class write, once, and the record is finished once: by its dead letter.
+func TestTotalsOfAnAnswerThatIsRefused(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1, "dead": 1}, func(t *testing.T, c *bubble.Cluster) {
+		const n = 20
+		var calls atomic.Int64
+		refuse(c, "bills", kerr.InvalidRecord)
+		c.Produce("orders", 0, 0, n, 0)
+		m := join(t, configFor(t, c, nil), answer(sluice.Policy{OnFailure: sluice.DeadLetter{Topic: "dead"}}, &calls, "7"))
+		c.Until("all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
+		m.leave(t)
+		got := totalsOf(t, m.app, "orders")
+		if got.Failed["write"] != 1 || sum(got.Failed) != 1 || got.Finished != n || got.DeadLettered != 1 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A handler that outlives its partition is timed like any other: the slowest ones are what one wants to see.
+func TestTotalsTimeHandlersThatOutliveTheirPartition(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		const work = time.Minute
+		c.Produce("orders", 0, 0, 1, 0)
+		cfg := configFor(t, c, nil)
+		cfg.DrainTimeout = time.Second
+		var running atomic.Bool
+		m := join(t, cfg, failing(sluice.Policy{}, func(sluice.Message[string]) error {
+			running.Store(true)
+			time.Sleep(work) // virtual
+			return nil
+		}))
+		c.Until("it runs", running.Load)
+		m.stop()
+		if err := <-m.done; err == nil {
+			t.Error("Run: no error, though a handler was left behind")
+		}
+		if got := totalsOf(t, m.app, "orders"); got.Handling.Count != 0 {
+			t.Errorf("%d calls before the handler returned", got.Handling.Count)
+		}
+		time.Sleep(work)
+		if got := totalsOf(t, m.app, "orders"); got.Handling.Count != 1 || got.Handling.Sum != work || got.Finished != 0 {
+			t.Errorf("%d calls took %v, and %d were finished", got.Handling.Count, got.Handling.Sum, got.Finished)
+		}
+	})
+}
+
+// Partitions that are taken off are lost, and those of a member that the group has expelled without a word begin anew.
+func TestTotalsTellLossesAndExpulsions(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		m := join(t, configFor(t, c, nil), failing(sluice.Policy{}, func(sluice.Message[string]) error { return nil }))
+		handled := 0
+		work := func() {
+			t.Helper()
+			c.Produce("orders", 0, handled, 10, 0)
+			handled += 10
+			c.Until("work", func() bool { return c.Committed("g", "orders", 0) == int64(handled) })
+		}
+		is := func(lost, expelled int64) {
+			t.Helper()
+			if got := m.app.Totals().Rebalances; got["lost"] != lost || got["expelled"] != expelled || got["revoked"] != 0 {
+				t.Errorf("%v, want %d lost and %d expelled", got, lost, expelled)
+			}
+		}
+		work()
+		is(0, 0)
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", Err: kerr.UnknownMemberID, Count: 1})
+		c.Until("the loss", func() bool { return m.app.Totals().Rebalances["lost"] > 0 })
+		work()
+		is(1, 0)
+		member := m.app.Snapshot().MemberID
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Group: "g", Err: kerr.UnknownMemberID, Count: 1})
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", Err: kerr.RebalanceInProgress, Count: 1})
+		c.Until("it is another member", func() bool { id := m.app.Snapshot().MemberID; return id != "" && id != member })
+		work()
+		is(1, 1)
 		m.leave(t)
 	})
 }

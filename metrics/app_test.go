@@ -31,7 +31,7 @@ func started(t *testing.T, c *bubble.Cluster) (app *sluice.App, registry *promet
 	registry.MustRegister(metrics.NewCollector(app))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- app.Run(ctx) }()
+	go func(run func(context.Context) error) { done <- run(ctx) }(app.Run)
 	stop = func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -57,7 +57,7 @@ var healthFamilies = []family{
 var recordFamilies = []family{
 	byTopic("records_polled_total", "Records that were handed over to the app.", func(t sluice.TopicTotals) int64 { return t.Polled }),
 	byTopic("polled_bytes_total", "Bytes of their keys, values and headers.", func(t sluice.TopicTotals) int64 { return t.PolledBytes }),
-	byTopic("records_finished_total", "Records that were finished, in whatever way.",
+	byTopic("records_finished_total", "Records that were finished, in whatever way; on a TransactRoute, once they are committed.",
 		func(t sluice.TopicTotals) int64 { return t.Finished }),
 	{
 		ofRecords, "process_duration_seconds",
@@ -241,7 +241,7 @@ func byRoute(name, help string, value func(sluice.RouteSnapshot) float64) family
 		for _, r := range s.snapshot.Routes {
 			route := strings.Join(r.Topics, ",")
 			if r.Pattern != "" {
-				route = valid(r.Pattern)
+				route = r.Pattern
 			}
 			out.add(value(r), route)
 		}

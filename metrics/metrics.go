@@ -98,12 +98,12 @@ func (s *series) add(v float64, labels ...string) {
 	if s.family.kind == counter {
 		kind = prometheus.CounterValue
 	}
-	s.send(prometheus.NewConstMetric(s.desc, kind, v, labels...))
+	s.send(prometheus.NewConstMetric(s.desc, kind, v, allValid(labels)...))
 }
 
 // distribution adds a histogram, likewise.
 func (s *series) distribution(d sluice.Distribution, labels ...string) {
-	s.send(newHistogram(s.desc, d, labels...))
+	s.send(newHistogram(s.desc, d, allValid(labels)...))
 }
 
 func (s *series) send(m prometheus.Metric, err error) {
@@ -115,3 +115,10 @@ func (s *series) send(m prometheus.Metric, err error) {
 
 // valid is a text as a label's value: UTF-8.
 func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
+func allValid(labels []string) []string {
+	for i, l := range labels {
+		labels[i] = valid(l)
+	}
+	return labels
+}

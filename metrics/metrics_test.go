@@ -140,7 +140,7 @@ func gathered(t *testing.T, registry *prometheus.Registry) map[string]*dto.Metri
 func TestHistogramsComeInBothForms(t *testing.T) {
 	t.Parallel()
 	h := gathered(t, registryOf(t, NewCollector(someApp)))["sluice_process_duration_seconds"].GetMetric()[0].GetHistogram()
-	if h.GetSampleCount() != 3 || h.GetSampleSum() != 602 || h.GetSchema() != 3 || h.CreatedTimestamp != nil {
+	if h.GetSampleCount() != 3 || h.GetSampleSum() != 602 || h.GetSchema() != 3 || h.GetCreatedTimestamp() != nil {
 		t.Errorf("%v", h)
 	}
 	native := map[int32]int64{}
@@ -209,7 +209,9 @@ func TestNamesThatAreNoGoodLabels(t *testing.T) {
 	t.Parallel()
 	app := someApp
 	app.snapshot.Group = "a\"b\\c\nd\xff<script>"
-	app.snapshot.Routes = []sluice.RouteSnapshot{{Pattern: "\xff.*"}, {Topics: []string{`"}`}}}
+	app.snapshot.Routes = []sluice.RouteSnapshot{{Pattern: "\xff.*"}, {Topics: []string{`"}`, "\xfd"}}}
+	app.snapshot.Partitions = []sluice.PartitionSnapshot{{Topic: "\xfc"}}
+	app.totals.Topics = []sluice.TopicTotals{{Topic: "\xfb", Handling: nothing()}}
 	page := httptest.NewRecorder()
 	registry := registryOf(t, NewCollector(app), NewProducerCollector(app, "\xfe"))
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))

@@ -29,14 +29,15 @@ func (s state) String() string { return stateNames[s] }
 // assignment is one partition, from one assign to its end. All of it is guarded by Engine.mu, save what says otherwise.
 type assignment struct {
 	part
-	epoch   uint64
-	came    time.Time
-	totals  *TopicTotals
-	member  string // our member id when it was opened: under another, the partition was somebody else's meanwhile
-	route   *Route
-	work    Work // not changed once the assignment is open; how many delays its records have seen is always known
-	carries bool // its commits say what is finished above the frontier
-	state   state
+	epoch    uint64
+	came     time.Time
+	totals   *TopicTotals
+	outcomes *Outcomes // see countOutcomes
+	member   string    // our member id when it was opened: under another, the partition was somebody else's meanwhile
+	route    *Route
+	work     Work // not changed once the assignment is open; how many delays its records have seen is always known
+	carries  bool // its commits say what is finished above the frontier
+	state    state
 
 	ctx    context.Context // of its handlers
 	cancel context.CancelCauseFunc
@@ -113,7 +114,7 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 	e.epoch++
 	now := time.Now()
 	a := &assignment{
-		part: p, epoch: e.epoch, came: now, totals: e.topicTotals(p.topic), member: e.member, route: route, carries: e.carries(route),
+		part: p, epoch: e.epoch, came: now, member: e.member, route: route, carries: e.carries(route),
 		work:      Work{Topic: p.topic, Partition: p.partition, Delays: route.RetryTopics[p.topic]},
 		committed: -1, logEnd: -1, logStart: -1,
 		keyed:  make(map[string]*lane),
@@ -132,6 +133,7 @@ func (e *Engine) newAssignment(p part, route *Route) *assignment {
 		a.state = leaving
 		a.stop.Store(true)
 	}
+	e.countOutcomes(a)
 	a.held = e.pauses.has(p)
 	e.pauseChange = append(e.pauseChange, p) // what the client was told holds across assignments
 	e.parts[p] = a

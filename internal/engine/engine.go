@@ -132,6 +132,7 @@ type Engine struct {
 	outlived     map[*assignment]struct{} // closed ones with a handler that still runs
 	settling     bool                     // Settle waits for those
 	standstill   standstill
+	finished     int64 // records, in whatever way, also of transactions that are aborted
 	topicTrouble map[string]topicTrouble
 	topicsSeen   atomic.Int64 // when topics were last looked at: Unix nanoseconds
 	topicsNow    chan struct{}

@@ -17,7 +17,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		out.Kind, out.After = Failed, -1 // nothing is claimed here
 	}
 	if out.Kind == Skipped {
-		a.totals.Skipped++
+		a.outcomes.Skipped++
 		record, err := it.record, out.Err
 		e.tell(func() { e.tellSkipped(record, err) })
 		return e.settled(a, it)
@@ -128,7 +128,7 @@ func (e *Engine) fail(r *run, l *lane, it *item, err error) bool {
 	}
 	switch then {
 	case Drop:
-		a.totals.Dropped++
+		a.outcomes.Dropped++
 		e.log.Warn("record dropped", "topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
 		e.tellFailed(e.cfg.Observer.Dropped, it, 0)
 		return e.settled(a, it)
@@ -243,9 +243,9 @@ func (e *Engine) copied(a *assignment, l *lane, it item, attempt int, err error)
 		return
 	}
 	if it.trouble.delayed {
-		a.totals.Delayed++
+		a.outcomes.Delayed++
 	} else {
-		a.totals.DeadLettered++
+		a.outcomes.DeadLettered++
 		e.tellFailed(e.cfg.Observer.DeadLettered, &it, 0)
 	}
 	if fenced {

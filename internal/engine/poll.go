@@ -132,7 +132,7 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 	a.stamps.forget(frontier)
 	milli := now.UnixMilli()
 	passed := false // some that nobody has to handle
-	var bytes int64
+	var bytes, polledBytes int64
 	n, kept := 0, 0
 	for i, r := range records {
 		if !a.tracker.Take(r.Offset, r.LeaderEpoch) {
@@ -158,6 +158,7 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 			continue
 		}
 		n++
+		polledBytes += size(r) - recordOverhead
 		if a.work.Delays > 0 {
 			a.delay(r, now)
 			continue
@@ -165,7 +166,7 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 		e.enqueue(a, item{record: r, trouble: e.remembered[a.part][r.Offset]})
 	}
 	a.totals.Polled += int64(n)
-	a.totals.PolledBytes += bytes - int64(kept)*recordOverhead
+	a.totals.PolledBytes += polledBytes
 	a.caughtUp(now)
 	if a.work.Delays > 0 {
 		e.release(a)

@@ -87,6 +87,7 @@ func (e *Engine) took(took time.Duration) {
 // settle takes in what an assignment's offset was committed as.
 func (a *assignment) settle(offset int64, acked map[string]map[int32]int64) {
 	a.committed, a.acked, a.unsure = offset, true, false
+	a.settleOutcomes()
 	if acked[a.topic] == nil {
 		acked[a.topic] = make(map[int32]int64)
 	}

@@ -196,19 +196,19 @@ type standstill struct {
 
 // lookForStandstill looks for a buffer that is full and stays so, since nothing is finished: then no partition gets anything.
 func (e *Engine) lookForStandstill(now time.Time) {
-	if !e.full() || e.standstill.finished != e.finished() || e.standstill.since.IsZero() {
-		e.standstill = standstill{finished: e.finished(), since: now}
+	if !e.full() || e.standstill.finished != e.finished || e.standstill.since.IsZero() {
+		e.standstill = standstill{finished: e.finished, since: now}
 	}
 }
 
 // filled notes that the buffer is full from now on: nobody may have looked for long.
-func (e *Engine) filled() { e.standstill = standstill{finished: e.finished(), since: time.Now()} }
+func (e *Engine) filled() { e.standstill = standstill{finished: e.finished, since: time.Now()} }
 
 // standstillText is what health says of it; "" when there is nothing to say.
 func (e *Engine) standstillText(now time.Time) string {
 	s := e.standstill
 	took := now.Sub(s.since)
-	if !e.full() || s.since.IsZero() || s.finished != e.finished() || took < e.cfg.StallAfter || e.cfg.StallAfter == 0 {
+	if !e.full() || s.since.IsZero() || s.finished != e.finished || took < e.cfg.StallAfter || e.cfg.StallAfter == 0 {
 		return ""
 	}
 	var most *assignment

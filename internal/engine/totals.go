@@ -21,16 +21,47 @@ type Totals struct {
 
 // TopicTotals are those of one topic.
 type TopicTotals struct {
-	Polled, PolledBytes                   int64
-	Finished, Restored, Skipped           int64
-	Retried                               int64 // calls for a record that had failed before
-	Delayed, DeadLettered, Dropped, Stuck int64
-	DataLosses, LostRecords               int64
-	Failed                                [failureClasses]int64
-	Handling                              Distribution // of a record; of a batch on a route that handles batches
+	Outcomes
+
+	Polled, PolledBytes     int64
+	Restored                int64
+	Retried                 int64 // calls for a record that had failed before
+	Stuck                   int64
+	DataLosses, LostRecords int64
+	Failed                  [failureClasses]int64
+	Handling                Distribution // of a record; of a batch on a route that handles batches
 }
 
-// called counts the calls of a run that is over.
+// Outcomes are what became of records. Those of a transaction count when it is committed: an abort undoes them.
+type Outcomes struct {
+	Finished, Skipped, Delayed, DeadLettered, Dropped int64
+}
+
+func (o *Outcomes) add(more Outcomes) {
+	o.Finished += more.Finished
+	o.Skipped += more.Skipped
+	o.Delayed += more.Delayed
+	o.DeadLettered += more.DeadLettered
+	o.Dropped += more.Dropped
+}
+
+// countOutcomes says where the outcomes of an assignment count.
+func (e *Engine) countOutcomes(a *assignment) {
+	a.totals = e.topicTotals(a.topic)
+	if a.outcomes = &a.totals.Outcomes; e.transacts() && !e.still {
+		a.outcomes = new(Outcomes)
+	}
+}
+
+// settleOutcomes counts those of a transaction that was committed.
+func (a *assignment) settleOutcomes() {
+	if a.outcomes != &a.totals.Outcomes {
+		a.totals.add(*a.outcomes)
+		*a.outcomes = Outcomes{}
+	}
+}
+
+// called counts the calls of a run that is over, also of one that outlived its assignment.
 func (t *TopicTotals) called(r *run, took time.Duration) {
 	usual := r.a.perRecord
 	if r.walk { // all of them are slow, or may be
@@ -176,13 +207,4 @@ func (e *Engine) Stats() Stats {
 	s.Outages, s.Reclaims = t.Outages, t.Reclaims
 	s.BufferedBytes, s.Buffered = e.heldBytes, int64(e.heldRecords)
 	return s
-}
-
-// finished is how many records were finished, in all.
-func (e *Engine) finished() int64 {
-	n := e.totals.gone.Finished
-	for _, t := range e.totals.Topics {
-		n += t.Finished
-	}
-	return n
 }

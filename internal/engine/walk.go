@@ -140,11 +140,10 @@ func (e *Engine) handleAlone(rt *Route, r *run, it item) Outcome {
 }
 
 func (e *Engine) walkDone(r *run, took time.Duration, outs []Outcome, owned []*kgo.Record) {
-	if !e.ended(r) {
+	if !e.ended(r, took) {
 		return
 	}
 	a, l := r.a, r.lanes[0]
-	a.totals.called(r, took)
 	good := slices.IndexFunc(outs, func(o Outcome) bool { return o.Kind == Done })
 	finishes := a.finishes
 	v := neither

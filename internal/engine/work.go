@@ -262,17 +262,16 @@ func (r *run) hands(it item) {
 }
 
 func (e *Engine) recordsDone(r *run, took time.Duration, out Outcome, failed item, skipped int) {
-	if !e.ended(r) {
+	if !e.ended(r, took) {
 		return
 	}
 	a, l, n := r.a, r.lanes[0], int(r.done.Load())
-	a.totals.called(r, took)
 	if n > 0 {
 		a.perRecord = max(1, took/time.Duration(n))
 	}
 	finishes := a.finishes
 	e.publish(r)
-	a.totals.Skipped += int64(skipped)
+	a.outcomes.Skipped += int64(skipped)
 	v := neither
 	if n > skipped {
 		v = succeeded
@@ -328,11 +327,10 @@ func (e *Engine) runBatch(rt *Route, r *run) (more bool) {
 }
 
 func (e *Engine) batchDone(r *run, took time.Duration, records int, out BatchOutcome, failed []*kgo.Record) {
-	if !e.ended(r) {
+	if !e.ended(r, took) {
 		return
 	}
 	a := r.a
-	a.totals.called(r, took)
 	together := out.Each == nil && records > 1
 	r.proved = slices.ContainsFunc(out.Each, func(o Outcome) bool { return o.Kind == Done })
 	v := a.route.verdictOf(out.All.Kind)
@@ -401,8 +399,9 @@ func (r *run) over() {
 }
 
 // ended takes a run off its assignment; false when the assignment was closed meanwhile, so that nothing of it counts.
-func (e *Engine) ended(r *run) bool {
+func (e *Engine) ended(r *run, took time.Duration) bool {
 	a := r.a
+	a.totals.called(r, took)
 	last := len(a.runs) - 1
 	a.runs[r.at] = a.runs[last]
 	a.runs[r.at].at = r.at
@@ -453,7 +452,8 @@ func (e *Engine) finish(a *assignment, r *kgo.Record) {
 		a.grant--
 	}
 	a.fresh++
-	a.totals.Finished++
+	a.outcomes.Finished++
+	e.finished++
 	if len(a.problems) > 0 {
 		delete(a.problems, r.Offset)
 	}

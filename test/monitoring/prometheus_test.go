@@ -93,6 +93,7 @@ func between(low, high float64) func(float64) bool {
 
 // A Prometheus without native histograms keeps the classic buckets, and one with them the native ones: both tell the same.
 func TestPrometheusTakesEitherFormOfAHistogram(t *testing.T) {
+	t.Parallel()
 	for name, x := range map[string]struct {
 		flags            []string
 		count, quantiles string

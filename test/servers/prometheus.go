@@ -104,9 +104,9 @@ func (p *Prometheus) Query(ctx context.Context, expression string) ([]float64, e
 	var answer struct {
 		Data struct {
 			Result []struct {
-				Value [2]any // a time, and a number as a text
-			}
-		}
+				Value [2]any `json:"value"` // a time, and a number as a text
+			} `json:"result"`
+		} `json:"data"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return nil, fmt.Errorf("%s: %w in %s", expression, err, body)
