@@ -77,9 +77,10 @@ func TestTotalsAreThoseOfTheEngine(t *testing.T) {
 		got  sluice.Distribution
 		want time.Duration
 	}{
-		"handling": {got.Topics[1].Handling, 1}, "commits": {got.Commits, 2}, "assigning": {got.Assigning, 3}, "revoking": {got.Revoking, 4},
+		"handling": {got.Topics[1].Handling, time.Second}, "commits": {got.Commits, 2 * time.Second},
+		"assigning": {got.Assigning, 3 * time.Second}, "revoking": {got.Revoking, 4 * time.Second},
 	} {
-		if d.got.Count != 1 || d.got.Sum != d.want*time.Second || sumOf(d.got.Within) != 1 || len(d.got.Fine) != 1 {
+		if d.got.Count != 1 || d.got.Sum != d.want || sumOf(d.got.Within) != 1 || len(d.got.Fine) != 1 {
 			t.Errorf("%s: %+v", name, d.got)
 		}
 	}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
@@ -44,19 +43,24 @@ func (d *Distribution) spread(took, usual time.Duration, n int) {
 		return
 	}
 	d.Sum += took
-	each := took / time.Duration(n)
-	if n > 1 && each > fast {
-		usual = min(usual, each)
-		d.count(usual, n-1)
-		each, n = took-usual*time.Duration(n-1), 1
+	each := took
+	if n > 1 {
+		if each = took / time.Duration(n); each > fast {
+			usual = min(usual, each)
+			d.count(usual, n-1)
+			each, n = took-usual*time.Duration(n-1), 1
+		}
 	}
 	d.count(each, n)
 }
 
 func (d *Distribution) count(each time.Duration, n int) {
 	d.Count += int64(n)
-	if i, _ := slices.BinarySearch(Bounds[:], each); i < len(Bounds) {
-		d.Within[i] += int64(n)
+	for i, bound := range &Bounds { // what comes often is found first
+		if each <= bound {
+			d.Within[i] += int64(n)
+			break
+		}
 	}
 	i := bucketOf(each) - 1
 	o := &d.octaves[i>>Schema+below]
@@ -68,8 +72,24 @@ func (d *Distribution) count(each time.Duration, n int) {
 
 // bucketOf is the number of a native bucket, as Prometheus counts them: bucket i is for more than 2^((i-1)/8) s, and at most 2^(i/8) s.
 func bucketOf(d time.Duration) int {
-	return int(math.Ceil(math.Log2(max(d, 1).Seconds()) * perOctave))
+	half, octave := math.Frexp(float64(max(d, 1)) / float64(time.Second))
+	i := (octave - 1) * perOctave
+	for _, bound := range &inOctave {
+		if half <= bound {
+			break
+		}
+		i++
+	}
+	return i
 }
+
+// inOctave are the upper bounds of the buckets from 1/2 on, the one that ends there first.
+var inOctave = func() (bounds [perOctave]float64) {
+	for i := range bounds {
+		bounds[i] = math.Exp2(float64(i)/perOctave - 1)
+	}
+	return bounds
+}()
 
 // Fine are the counts of the native buckets, by their numbers, without those that are 0.
 func (d *Distribution) Fine() map[int]int64 {

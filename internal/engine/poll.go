@@ -150,7 +150,8 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 			passed = true
 			continue
 		}
-		bytes += size(r)
+		takes := size(r)
+		bytes += takes
 		kept++
 		a.stamps.note(r.Offset, a.writtenAt(r.Timestamp.UnixMilli(), milli))
 		if r.Attrs.IsControl() { // the sink has to step over it, or it would stay behind the log's end
@@ -158,7 +159,7 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 			continue
 		}
 		n++
-		polledBytes += size(r) - recordOverhead
+		polledBytes += takes - recordOverhead
 		if a.work.Delays > 0 {
 			a.delay(r, now)
 			continue
