@@ -205,6 +205,10 @@ func (w *world) answer(f fault) {
 		w.troubled(f.key.Name(), f.lasts+10*time.Second)
 	case kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit, kmsg.EndTxn:
 		w.troubled(f.key.Name(), f.lasts+10*time.Second)
+	case kmsg.InitProducerID:
+		if w.scenario.transacts() { // what cannot be tried again is for members, who work in transactions, not for the feeder
+			in.When = func(req kmsg.Request) bool { return req.(*kmsg.InitProducerIDRequest).TransactionalID != nil }
+		}
 	case kmsg.Fetch, kmsg.ListOffsets:
 		topics = w.scenario.topics
 	case kmsg.Produce:
