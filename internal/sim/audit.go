@@ -230,7 +230,7 @@ func (w *world) watchTransactions() {
 func (w *world) commitInTransaction(member string, generation, partition int32, offset int64) {
 	p := w.processOf(member)
 	t := p.latest(partition)
-	if t == nil || t.excuse == "zombie" || w.scenario.protocol != consumer && generation < w.commits.generation {
+	if t == nil || t.slept() || w.scenario.protocol != consumer && generation < w.commits.generation {
 		return
 	}
 	if at := w.commits.stands[partition]; offset < at {

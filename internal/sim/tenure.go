@@ -51,6 +51,14 @@ func (p *process) pardon(why string) {
 	}
 }
 
+// slept tells whether its process may have had it while its network stood still, so that what it sends may be of then.
+func (t *tenure) slept() bool {
+	return t.process.frozen && t.began.Before(t.process.thaws.Add(thawed))
+}
+
+// thawed is how long what a process is given after it has thawed may be lost already.
+const thawed = 5 * time.Second
+
 func (t *tenure) lost() bool {
 	return !t.ended.IsZero() && !t.given
 }
@@ -80,7 +88,7 @@ func (p *process) assigned(i sluice.AssignedInfo) {
 	if time.Since(p.kicked) < 10*time.Second { // it may have been on its way already
 		t.pardon("thrown out")
 	}
-	if p.frozen && time.Since(p.thaws) < 5*time.Second { // what it is given it may have lost already
+	if t.slept() {
 		t.pardon("zombie")
 	}
 	for _, o := range p.held {
