@@ -14,6 +14,8 @@ type stamps struct {
 	q    fifo[stamp] // in the order of offsets; the first is for the frontier
 	step int64       // milliseconds; 0: stampStep
 	last int64       // of the newest record, in Unix milliseconds
+
+	after, before int64 // times between these differ by less from the one that was noted last
 }
 
 type stamp struct{ offset, at int64 }
@@ -21,14 +23,23 @@ type stamp struct{ offset, at int64 }
 // note notes a record, after those before it. A record without a time counts with that of its coming.
 func (s *stamps) note(offset, at int64) {
 	s.last = at
-	known := s.q.peek()
-	if n := len(known); n > 0 && apart(known[n-1].at, at) < max(s.step, stampStep.Milliseconds()) {
-		return
+	if at <= s.after || at >= s.before {
+		s.add(stamp{offset, at})
 	}
-	if len(known) == maxStamps {
+}
+
+func (s *stamps) add(one stamp) {
+	if s.q.len() == maxStamps {
 		s.thin()
 	}
-	s.q.push(stamp{offset, at})
+	s.q.push(one)
+	s.around(one.at)
+}
+
+// around sets what needs no stamp of its own, after the one that was noted last.
+func (s *stamps) around(at int64) {
+	step := max(s.step, stampStep.Milliseconds())
+	s.after, s.before = at-step, at+step
 }
 
 // thin makes room.
@@ -54,8 +65,9 @@ func (s *stamps) forget(frontier int64) {
 	for s.q.len() > 1 && s.q.peek()[1].offset <= frontier {
 		s.q.drop(1)
 	}
-	if s.q.len() <= 1 {
+	if s.step > 0 && s.q.len() == 1 {
 		s.step = 0
+		s.around(s.q.peek()[0].at)
 	}
 }
 
