@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"slices"
 	"sync"
@@ -12,12 +13,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-go/sluice/internal/engine"
+	"github.com/sluice-go/sluice/internal/fold"
 )
 
 // App is one member of a consumer group: one client, one subscription, some routes. Make it with New, add routes, run it
 // once.
 type App struct {
-	cfg Config
+	cfg  Config
+	logs *fold.Handler // of cfg.Logger
 
 	wire engine.Wire // of all its clients
 
@@ -56,7 +59,9 @@ func New(cfg Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &App{cfg: cfg, abort: make(chan struct{})}, nil
+	logs := fold.New(cfg.Logger.Handler())
+	cfg.Logger = slog.New(logs)
+	return &App{cfg: cfg, logs: logs, abort: make(chan struct{})}, nil
 }
 
 func (a *App) refuse(err error) error {
@@ -107,6 +112,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer a.logs.Flush()
 	if err = a.checkUnlessAborted(ctx); err == nil {
 		err = a.runEngine(ctx, e)
 	} else if ctx.Err() != nil {

@@ -68,7 +68,7 @@ func (a *App) checkTransactionVersions(ctx context.Context, admin *kadm.Client) 
 			warned = true
 			a.cfg.Logger.Warn("a request that is late may be taken for one of the next transaction, before Kafka 4.0 (KIP-890); upgrade "+
 				"every broker, and then: kafka-features --bootstrap-server HOST:PORT upgrade --feature transaction.version=2",
-				"broker", b.NodeID)
+				"event", "transactions_unfenced", "broker", b.NodeID)
 		}
 	}
 	return answering, nil
@@ -153,7 +153,8 @@ func (a *App) judgeNewLog(broker map[string]int, size size) error {
 			transactionLog, logInSync, least, copies, logReplication))
 	case copies > size.brokers:
 		a.cfg.Logger.Warn("the log of transactions, "+transactionLog+", cannot be made before more brokers are there; should there be no "+
-			"more, set "+logReplication+" to their number in every broker's server.properties", logReplication, copies,
+			"more, set "+logReplication+" to their number in every broker's server.properties", "event", "transaction_log_incomplete",
+			logReplication, copies,
 			"brokers", size.brokers)
 	}
 	return nil

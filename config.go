@@ -62,7 +62,8 @@ type Config struct {
 	// a rebalance. It must differ between the members of a group. Zero: a dynamic member.
 	InstanceID string
 
-	// Logger gets what an operator should know, never a record's payload. Nil: slog.Default().
+	// Logger gets what an operator should know, never a record's payload. Floods of equal warnings and errors are folded;
+	// docs/logs.md lists all lines. Nil: slog.Default().
 	Logger *slog.Logger
 
 	// MaxBufferedBytes bounds what was polled and is not finished, over all partitions: keys, values, headers and 200 bytes a

@@ -55,7 +55,7 @@ func (a *App) checkPatterns(ctx context.Context, cl *kgo.Client) error {
 	}
 	for p, n := range matched {
 		if n == 0 {
-			a.cfg.Logger.Warn("a route's pattern matches no topic yet", "pattern", p)
+			a.cfg.Logger.Warn("a route's pattern matches no topic yet", "event", "pattern_unmatched", "pattern", p)
 		}
 	}
 	return errors.Join(errs...)

@@ -141,7 +141,8 @@ func (s *streaming[V]) Run(ctx context.Context) {
 		}
 		failures++
 		wait := s.retry.delay(failures)
-		s.log.Warn("the handler of a stream returned before it had a message; it is called again", "topic", s.topic,
+		s.log.Warn("the handler of a stream returned before it had a message; it is called again", "event", "stream_handler_returned",
+			"topic", s.topic,
 			"partition", s.partition, "err", err, "in", wait)
 		select {
 		case <-s.ending:

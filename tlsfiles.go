@@ -288,7 +288,7 @@ func (r *tlsReader) config() *tls.Config {
 	}
 	if r.warned != now {
 		r.warned = now
-		r.log.Warn("files for TLS cannot be read; connections go on with what was read before", "err", err)
+		r.log.Warn("files for TLS cannot be read; connections go on with what was read before", "event", "tls_files_unreadable", "err", err)
 	}
 	return r.good.Clone()
 }

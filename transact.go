@@ -218,7 +218,7 @@ func (a *App) runEngine(ctx context.Context, e *engine.Engine) error {
 		if errors.Is(err, kerr.InvalidTransactionTimeout) {
 			return refuseTimeout(a.transact().Timeout, 0)
 		}
-		a.cfg.Logger.Warn("the client is made anew", "err", cmp.Or(a.explainTransaction(err), err))
+		a.cfg.Logger.Warn("the client is made anew", "event", "client_renewed", "err", cmp.Or(a.explainTransaction(err), err))
 		if !a.settle(ctx, e) {
 			select {
 			case <-a.abort:

@@ -254,7 +254,8 @@ func (e *Engine) close(a *assignment, cause error) {
 		delete(e.remembered, a.part)
 	}
 	if a.grant > 0 {
-		e.log.Error("records that were committed first will not be handled", "topic", a.topic, "partition", a.partition,
+		e.log.Error("records that were committed first will not be handled", "event", "committed_first_not_handled",
+			"topic", a.topic, "partition", a.partition,
 			"records", a.grant, "err", cause)
 	}
 	if len(a.runs) > 0 {
@@ -291,7 +292,7 @@ func (e *Engine) halt(a *assignment, offset int64, err error) {
 	a.failed(err.Error())
 	a.paused = true
 	e.pauseChange = append(e.pauseChange, a.part)
-	e.log.Error("partition halted; it takes nothing new until a restart or until another member takes it",
+	e.log.Error("partition halted; it takes nothing new until a restart or until another member takes it", "event", "partition_halted",
 		"topic", a.topic, "partition", a.partition, "offset", offset, "err", err)
 	if f := e.cfg.Observer.Halted; f != nil {
 		info := HaltedInfo{Topic: a.topic, Partition: a.partition, Offset: offset, Err: err}

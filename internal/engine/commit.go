@@ -362,7 +362,7 @@ func (e *Engine) committed(
 
 func (e *Engine) commitFailed(err error, took time.Duration) {
 	e.totals.CommitsFailed++
-	e.log.Warn("commit failed; it is tried again", "err", err)
+	e.log.Warn("commit failed; it is tried again", "event", "commit_failed", "err", err)
 	if f := e.cfg.Observer.CommitFailed; f != nil {
 		e.tell(func() { f(CommitFailedInfo{Err: err, Took: took}) })
 	}

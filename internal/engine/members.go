@@ -51,9 +51,9 @@ func (e *Engine) lookAtMembers(ctx context.Context) {
 	switch what {
 	case before:
 	case "":
-		e.log.Info("the members of the group read the same topics again", "group", e.cfg.Group)
+		e.log.Info("the members of the group read the same topics again", "event", "members_agree", "group", e.cfg.Group)
 	default:
-		e.log.Warn(note, "group", e.cfg.Group)
+		e.log.Warn(note, "event", "members_differ", "group", e.cfg.Group)
 	}
 }
 

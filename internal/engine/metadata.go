@@ -108,11 +108,12 @@ func (e *Engine) lessMetadata(err error, refused map[*assignment]snapshot) bool 
 			e.room.partition = 0
 		}
 		e.log.Warn("brokers take less metadata in a commit (offset.metadata.max.bytes) than CommitMetadata allows; less of what is "+
-			"finished above the frontier will survive a crash", "refused_characters", longest, "from_now_on", e.room.partition)
+			"finished above the frontier will survive a crash", "event", "commit_metadata_limited",
+			"refused_characters", longest, "from_now_on", e.room.partition)
 	case total > leastRequest && (errors.Is(err, kerr.UnknownServerError) || errors.Is(err, kerr.InvalidCommitOffsetSize)):
 		e.room.request = total / 2
 		e.log.Warn("a commit was refused, maybe for the metadata of all its partitions (the message.max.bytes of brokers); it says less "+
-			"from now on, so that less of what is finished above the frontier will survive a crash",
+			"from now on, so that less of what is finished above the frontier will survive a crash", "event", "commit_metadata_refused",
 			"refused_characters", total, "from_now_on", e.room.request, "err", err)
 	default:
 		return false
@@ -162,7 +163,7 @@ func (e *Engine) readAhead(pos *position, p part, route *Route) {
 	ahead, err := tracker.Decode(pos.metadata, tracker.Base{Offset: pos.committed, TopicID: pos.topicID})
 	if err != nil {
 		e.log.Warn("the metadata of the group's commit is of no use; what was finished above the offset runs again",
-			"topic", p.topic, "partition", p.partition, "offset", pos.committed, "err", err)
+			"event", "commit_metadata_unusable", "topic", p.topic, "partition", p.partition, "offset", pos.committed, "err", err)
 		return
 	}
 	pos.ahead = ahead

@@ -18,7 +18,7 @@ func (e *Engine) reclaim(a *assignment, cause error) {
 	e.quiet(a, moving)
 	a.trouble(claimProblem, "the claim is lost: "+cause.Error())
 	e.totals.Reclaims++
-	e.log.Warn("claim lost; it is taken again if the group still says that the partition is ours",
+	e.log.Warn("claim lost; it is taken again if the group still says that the partition is ours", "event", "claim_lost",
 		"topic", a.topic, "partition", a.partition, "err", cause)
 	e.spawn(func() {
 		ctx, cancel := e.whileMoving(a)
@@ -63,7 +63,7 @@ func (e *Engine) reopen(a *assignment) {
 	case a.state == moving, a.state == closed:
 		return
 	}
-	e.log.Warn("the group had taken this member for dead; the partition begins again at the group's commit",
+	e.log.Warn("the group had taken this member for dead; the partition begins again at the group's commit", "event", "member_expelled",
 		"topic", a.topic, "partition", a.partition)
 	e.quiet(a, moving)
 	e.beginAgain(a)
@@ -349,7 +349,7 @@ func (e *Engine) tellLoss(a *assignment, at, resume, start, end int64) {
 	a.totals.LostRecords += max(0, start-at)
 	a.failed(errLoss(at, start, end).Error())
 	e.lost[a.part] = a.lastError + "; a restart takes this off the list"
-	e.log.Error("data lost: the position is not in the log", "topic", a.topic, "partition", a.partition,
+	e.log.Error("data lost: the position is not in the log", "event", "data_lost", "topic", a.topic, "partition", a.partition,
 		"position", at, "log_start", start, "log_end", end, "resume", resume)
 	if f := e.cfg.Observer.DataLost; f != nil {
 		info := DataLostInfo{Topic: a.topic, Partition: a.partition, Position: at, Resume: resume, LogStart: start, LogEnd: end}

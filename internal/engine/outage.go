@@ -150,7 +150,7 @@ func (e *Engine) said(r *run, err error) {
 func (e *Engine) tellOutage(rt *Route, o *outage) {
 	o.told, o.suspects, o.failed = true, nil, 0
 	e.totals.Outages++
-	e.log.Error("outage: the route stands still, and tries one record now and then until one succeeds",
+	e.log.Error("outage: the route stands still, and tries one record now and then until one succeeds", "event", "outage_began",
 		"topics", rt.Topics, "said", !o.failures, "err", o.err)
 	e.observeOutage(rt, o, false)
 	if o.probe == nil { // else that one's outcome has the next one wait
@@ -268,7 +268,7 @@ func (e *Engine) endOutage(rt *Route, o *outage) {
 	rt.held.Store(false)
 	if o.told {
 		rt.recovered = time.Now()
-		e.log.Info("the outage is over", "topics", rt.Topics, "took", time.Since(o.since))
+		e.log.Info("the outage is over", "event", "outage_ended", "topics", rt.Topics, "took", time.Since(o.since))
 		e.observeOutage(rt, o, true)
 	}
 	e.hire(rt)

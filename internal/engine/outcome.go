@@ -129,7 +129,8 @@ func (e *Engine) fail(r *run, l *lane, it *item, err error) bool {
 	switch then {
 	case Drop:
 		a.outcomes.Dropped++
-		e.log.Warn("record dropped", "topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
+		e.log.Warn("record dropped", "event", "record_dropped",
+			"topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
 		e.tellFailed(e.cfg.Observer.Dropped, it, 0)
 		return e.settled(a, it)
 	case Halt:
@@ -153,7 +154,7 @@ func (e *Engine) waits(a *assignment, it *item, err error, outage bool) {
 	}
 	it.trouble.due = it.trouble.last.Add(a.route.MaxBackoff)
 	a.trouble(it.record.Offset, "offset "+itoa(it.record.Offset)+" cannot be handled, and "+why+": "+err.Error())
-	e.log.Error("record cannot be handled; its lane waits and tries again: "+why,
+	e.log.Error("record cannot be handled; its lane waits and tries again: "+why, "event", "record_waits",
 		"topic", a.topic, "partition", a.partition, "offset", it.record.Offset, "class", it.trouble.class)
 }
 
@@ -218,7 +219,7 @@ func (e *Engine) copied(a *assignment, l *lane, it item, attempt int, err error)
 		}
 		a.failed(err.Error())
 		a.trouble(it.record.Offset, "a "+what+" could not be written: "+err.Error())
-		e.log.Error(what+" not written; its record stays unfinished, and it is tried again", "topic", a.topic,
+		e.log.Error(what+" not written; its record stays unfinished, and it is tried again", "event", "copy_not_written", "topic", a.topic,
 			"partition", a.partition, "offset", it.record.Offset, "err", err)
 		if e.transacts() { // which undoes all of it
 			e.unsettle(a, it)

@@ -217,7 +217,7 @@ func (e *Engine) fetchFailed(p part, err error) {
 			e.rest(a)
 		}
 	case p.topic == "": // the group's: OnGroupManageError has it
-		e.log.Warn("the group is in trouble; the client joins again", "err", err)
+		e.log.Warn("the group is in trouble; the client joins again", "event", "group_error", "err", err)
 	default:
 		if errors.Is(err, kerr.UnknownTopicID) {
 			e.lookAtTopicsSoon()
@@ -225,7 +225,8 @@ func (e *Engine) fetchFailed(p part, err error) {
 		err = e.explain(err, p.topic)
 		problem := "cannot be fetched: " + err.Error()
 		if a == nil || a.problems[fetchProblem] != problem {
-			e.log.Error("partition cannot be fetched; it is tried again", "topic", p.topic, "partition", p.partition, "err", err)
+			e.log.Error("partition cannot be fetched; it is tried again", "event", "fetch_failed",
+				"topic", p.topic, "partition", p.partition, "err", err)
 		}
 		if a != nil {
 			a.failed(err.Error())

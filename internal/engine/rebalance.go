@@ -67,7 +67,7 @@ func (e *Engine) onRevoked(ctx context.Context, _ *kgo.Client, m map[string][]in
 	<-e.connected
 	began := time.Now()
 	if err := e.drain(ctx, func() []*assignment { return e.named(m, AskedFor) }, e.cfg.DrainTimeout, ErrRevoked); err != nil {
-		e.log.Warn("partitions were given up before their work was done; it runs again elsewhere", "err", err)
+		e.log.Warn("partitions were given up before their work was done; it runs again elsewhere", "event", "drain_overran", "err", err)
 	}
 	e.gaveUp(m, began)
 }
@@ -223,6 +223,7 @@ func (e *Engine) overran(as []*assignment, timeout time.Duration) error {
 			info.Offsets = append(info.Offsets, first)
 			names = append(names, fmt.Sprintf("%s[%d]@%d", a.topic, a.partition, first))
 			e.log.Error("handler outlived its drain; its context is cancelled, and its records run again elsewhere",
+				"event", "handler_outlived_drain",
 				"topic", a.topic, "partition", a.partition, "offset", first, "running", time.Since(r.started), "drain", timeout)
 		}
 		if a.streaming && len(a.runs) == 0 {

@@ -132,7 +132,8 @@ func (e *Engine) leave(hard context.Context) {
 		<-done
 	}
 	if err != nil {
-		e.log.Warn("did not leave the group; it waits until the session ends before it gives our partitions away", "err", err)
+		e.log.Warn("did not leave the group; it waits until the session ends before it gives our partitions away", "event", "leave_failed",
+			"err", err)
 	}
 }
 

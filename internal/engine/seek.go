@@ -40,7 +40,8 @@ func (e *Engine) Seek(ctx context.Context, topic string, partition int32, offset
 		e.unlock()
 		return start, end, ErrNotAssigned
 	}
-	e.log.Info("partition moved by hand", "topic", topic, "partition", partition, "from", a.tracker.Next(), "to", offset)
+	e.log.Info("partition moved by hand", "event", "partition_moved",
+		"topic", topic, "partition", partition, "from", a.tracker.Next(), "to", offset)
 	e.quiet(a, moving)
 	e.spawn(func() { done <- e.seekTo(a, offset) })
 	e.unlock()

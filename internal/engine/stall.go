@@ -139,7 +139,8 @@ func (e *Engine) nameStall(a *assignment, m mark) {
 		For: time.Since(a.still.since),
 	}
 	a.failed(a.still.reason)
-	e.log.Error("partition stands still", "topic", a.topic, "partition", a.partition, "frontier", m.frontier, "log_end", a.logEnd,
+	e.log.Error("partition stands still", "event", "partition_stalled",
+		"topic", a.topic, "partition", a.partition, "frontier", m.frontier, "log_end", a.logEnd,
 		"for", info.For.Round(time.Second), "reason", a.still.reason)
 	if f := e.cfg.Observer.Stalled; f != nil {
 		e.tell(func() { f(info) })

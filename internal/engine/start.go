@@ -186,7 +186,7 @@ func (e *Engine) retry(ctx context.Context, what string, f func() error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		e.log.Warn("failed; it is tried again", "what", what, "err", err, "in", wait)
+		e.log.Warn("failed; it is tried again", "event", "lookup_failed", "what", what, "err", err, "in", wait)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -84,7 +84,8 @@ func (e *Engine) stuck(a *assignment, it *item) {
 	}
 	t.stuck = true
 	a.totals.Stuck++
-	e.log.Warn("record is stuck: it has failed for long, while others succeed", "topic", a.topic, "partition", a.partition,
+	e.log.Warn("record is stuck: it has failed for long, while others succeed", "event", "record_stuck",
+		"topic", a.topic, "partition", a.partition,
 		"offset", it.record.Offset, "attempts", t.attempts, "since", t.first, "then", a.route.Stuck, "err", t.err)
 	if f := e.cfg.Observer.Stuck; f != nil {
 		info := StuckInfo{Record: it.record, Attempts: t.attempts, Since: t.first, Err: t.err}

@@ -149,7 +149,7 @@ func (e *Engine) has(topic string) bool {
 
 func (e *Engine) troubleTopic(topic string, trouble topicTrouble) {
 	if e.topicTrouble[topic] != trouble {
-		e.log.Error("topic cannot be read", "topic", topic, "reason", trouble.text)
+		e.log.Error("topic cannot be read", "event", "topic_unreadable", "topic", topic, "reason", trouble.text)
 	}
 	e.topicTrouble[topic] = trouble
 }

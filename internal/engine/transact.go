@@ -55,7 +55,7 @@ func (e *Engine) onGivenUp(ctx context.Context, _ *kgo.Client, m map[string][]in
 	e.unlock()
 	if err := e.commitStarts(ctx, as); err != nil {
 		e.log.Warn("partitions were given up before it was committed where they begin; their next owner looks for another place",
-			"err", err)
+			"event", "start_not_committed", "err", err)
 	}
 	e.mu.Lock()
 	for _, a := range as {

@@ -182,7 +182,8 @@ func (e *Engine) nameOverruns(over []*run) {
 		}
 		r.look.stack = stacks.of(worker)
 		o := e.overrun(r, time.Now())
-		e.log.Error("a handler runs too long and does not end", "topic", o.Topic, "partition", o.Partition, "offset", o.Offset,
+		e.log.Error("a handler runs too long and does not end", "event", "handler_overran",
+			"topic", o.Topic, "partition", o.Partition, "offset", o.Offset,
 			"key", KeyText(o.Key), "records", o.Records, "age", o.Age.Round(time.Millisecond), "timeout", o.Timeout, "stack", o.Stack)
 		if f := e.cfg.Observer.HandlerOverran; f != nil {
 			e.tell(func() { f(o) })
@@ -224,7 +225,8 @@ func (e *Engine) overrunText(r *run, now time.Time) string {
 func (e *Engine) ceased(r *run) {
 	if r.look.told {
 		o := e.overrun(r, time.Now())
-		e.log.Warn("a handler that ran too long has ended", "topic", o.Topic, "partition", o.Partition, "offset", o.Offset, "age", o.Age)
+		e.log.Warn("a handler that ran too long has ended", "event", "handler_overran_ended",
+			"topic", o.Topic, "partition", o.Partition, "offset", o.Offset, "age", o.Age)
 	}
 	r.look = look{}
 	if a := r.a; !a.works() && len(a.runs) == 0 {

@@ -105,9 +105,10 @@ func standard(importPath string) bool {
 // library. The longest folder that fits counts.
 var arrows = map[string]struct{ ours, others []string }{
 	"internal/tracker": {},
+	"internal/fold":    {},
 	"internal/engine":  {[]string{"internal/tracker"}, []string{"github.com/twmb/franz-go"}},
 	"internal/seam":    {[]string{"internal/engine"}, []string{"github.com/twmb/franz-go"}},
-	".":                {[]string{"internal/engine", "internal/seam"}, []string{"github.com/twmb/franz-go"}},
+	".":                {[]string{"internal/engine", "internal/fold", "internal/seam"}, []string{"github.com/twmb/franz-go"}},
 	"sluicetest": {
 		[]string{".", "internal/bubble", "internal/engine", "internal/seam"}, []string{"github.com/twmb/franz-go"},
 	},
