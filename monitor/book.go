@@ -1,0 +1,96 @@
+package monitor
+
+// book is what rounds remember for the next ones. Only the round under way touches it.
+type book struct {
+	topics map[string]*topicBook
+	groups map[string]map[place]*row
+}
+
+func newBook() book {
+	return book{topics: map[string]*topicBook{}, groups: map[string]map[place]*row{}}
+}
+
+// place is a partition of a topic.
+type place struct {
+	topic     string
+	partition int32
+}
+
+// topicBook is a topic, as of the last metadata.
+type topicBook struct {
+	name     string
+	id       [16]byte
+	internal bool
+	err      error
+	logs     map[int32]*log
+}
+
+// log is a partition's log: where it is and reaches to, as of this round, and its history.
+type log struct {
+	place
+
+	leader             int32
+	replicas, inSync   []int32
+	start, stable, end int64 // -1 not known
+	err                error // why
+
+	history history
+}
+
+// blank makes the log ready for a round.
+func (l *log) blank() { l.start, l.stable, l.end, l.err = -1, -1, -1, nil }
+
+// readable is how far a group with that commit can read. Whether it waits for open transactions to end is nowhere written: if its commit is
+// beyond the first one, it does not.
+func (l *log) readable(commit int64) int64 {
+	if l.stable >= 0 && commit <= l.stable {
+		return l.stable
+	}
+	return l.end
+}
+
+// log finds a partition's log; nil where the topic or the partition is not there.
+func (b *book) log(at place) *log {
+	if t := b.topics[at.topic]; t != nil {
+		return t.logs[at.partition]
+	}
+	return nil
+}
+
+// row is what is remembered of a group on a partition.
+type row struct {
+	window window
+	losses losses
+
+	topicID   [16]byte
+	committed bool  // false: there was no commit yet, and baseline stands for it
+	baseline  int64 // the log's end when the row was first seen
+	round     int64 // that last saw it
+}
+
+// row finds what is remembered of a group on a partition, or begins anew: where there is nothing, where the topic was made again, and at the
+// group's first commit, which may well be below the end that stood for it.
+func (b *book) row(group string, l *log, committed bool, round int64) *row {
+	rows := b.groups[group]
+	if rows == nil {
+		rows = map[place]*row{}
+		b.groups[group] = rows
+	}
+	id := b.topics[l.topic].id
+	r := rows[l.place]
+	if r == nil || r.topicID != id || r.committed != committed {
+		r = &row{topicID: id, committed: committed, baseline: l.end}
+		rows[l.place] = r
+	}
+	r.round = round
+	return r
+}
+
+// forgetRows drops the rows of a group that the round has not seen.
+func (b *book) forgetRows(group string, round int64) {
+	for at, r := range b.groups[group] {
+		if r.round != round {
+			delete(b.groups[group], at)
+		}
+	}
+}

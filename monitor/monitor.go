@@ -1,0 +1,81 @@
+package monitor
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Monitor watches the groups of a cluster.
+type Monitor struct {
+	cfg    Config
+	client *kgo.Client
+	book   book // of the rounds alone
+	served atomic.Pointer[Snapshot]
+}
+
+// New makes a monitor, which looks at nothing before Run. All mistakes of the configuration are returned at once, each a *sluice.ConfigError.
+func New(cfg Config) (*Monitor, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(append(cfg.ClientOptions[:len(cfg.ClientOptions):len(cfg.ClientOptions)],
+		// A group or partition that has trouble is asked for again in the next round. With more tries, those that were asked for in the same
+		// request would wait for it.
+		kgo.RequestRetries(2), kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
+		kgo.RetryTimeout(cfg.Timeout), kgo.MetadataMinAge(min(time.Second, cfg.Interval/2)))...)
+	if err != nil {
+		return nil, err
+	}
+	m := &Monitor{cfg: cfg, client: client, book: newBook()}
+	m.served.Store(&Snapshot{})
+	return m, nil
+}
+
+// Run looks, round after round, until the context ends; then it closes the monitor's client. It keeps going whatever happens to the
+// cluster: what it cannot see, the snapshots say. Run may be called once.
+func (m *Monitor) Run(ctx context.Context) {
+	defer m.client.Close()
+	ticker := time.NewTicker(m.cfg.Interval)
+	defer ticker.Stop()
+	for {
+		next := m.round(ctx)
+		if ctx.Err() != nil {
+			return // what a round saw that was cut short is no snapshot
+		}
+		m.tell(m.served.Swap(next), next)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Snapshot is what the last round saw; its Round is 0 before the first one has ended.
+func (m *Monitor) Snapshot() *Snapshot { return m.served.Load() }
+
+// tell logs what can no longer be seen, and what can be seen again.
+func (m *Monitor) tell(before, after *Snapshot) {
+	had := func(s *Snapshot, what string) bool {
+		for _, p := range s.Problems {
+			if p.What == what {
+				return true
+			}
+		}
+		return false
+	}
+	for _, p := range after.Problems {
+		if !had(before, p.What) {
+			m.cfg.Logger.Warn("the monitor cannot see all", "what", p.What, "err", p.Err)
+		}
+	}
+	for _, p := range before.Problems {
+		if !had(after, p.What) {
+			m.cfg.Logger.Info("the monitor sees again", "what", p.What)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package monitor
+
+import "time"
+
+// Rules say how a group is judged. The zero value is the default.
+type Rules struct {
+	// AllowedLag is the lag, in records, up to which a group counts as caught up. Default 0.
+	AllowedLag int64
+
+	// FirstSight is how long a group without members may leave records unread before it counts as stopped, as long as it is watched for no
+	// longer than that: nobody knows yet whether it is a job that runs once an hour. Default 90 minutes; at least Window.
+	FirstSight time.Duration
+
+	// Window is the time that a group is judged by, and how long it may leave records unread without progress. Default 10 minutes.
+	Window time.Duration
+}
+
+func (r Rules) withDefaults() Rules {
+	if r.Window == 0 {
+		r.Window = 10 * time.Minute
+	}
+	if r.FirstSight == 0 {
+		r.FirstSight = max(90*time.Minute, r.Window)
+	}
+	return r
+}
+
+// readers is who reads a partition for a group.
+type readers int8
+
+const (
+	noMembers      readers = iota // the group has none: it is stopped, or reads without being a member
+	noReader                      // the group has members that want the topic, and none of them has this partition
+	aReader                       // a member, or all of them while they share out the partitions
+	unknownReaders                // the group could not be described, or its members say nothing that we understand
+	givenUp                       // the group has members, and none of them wants the topic any more
+)
+
+// judge says how a group does that was seen just now. lag is the time lag at its end.
+func (r Rules) judge(w *window, who readers, lag TimeLag) Status {
+	if len(w.slots) == 0 {
+		return Unknown
+	}
+	last := w.slots[len(w.slots)-1]
+	switch {
+	case last.end-last.commit <= r.AllowedLag, who == givenUp:
+		return OK
+	case w.stuck != 0 && time.Duration(last.at-w.stuck) >= r.patience(w, who):
+		if who == noReader || who == noMembers {
+			return Stop
+		}
+		return Stall
+	case w.turned != 0:
+		return Rewind
+	case r.fallsBehind(w, lag):
+		return Warn
+	default:
+		return OK
+	}
+}
+
+// patience is how long a group may leave records unread.
+func (r Rules) patience(w *window, who readers) time.Duration {
+	if who == noMembers && time.Duration(w.slots[len(w.slots)-1].at-w.watched) < r.FirstSight {
+		return r.FirstSight
+	}
+	habit, alone := w.habit()
+	if habit == 0 {
+		return max(r.Window, min(2*alone, r.FirstSight))
+	}
+	return max(r.Window, 2*habit)
+}
+
+// fallsBehind says whether the lag has grown all through the window, and is more than a moment's work: the lowest lag of each third
+// of the window is higher than that of the third before. A single low point proves nothing against it, as a group that commits now and
+// then has one after each commit.
+func (r Rules) fallsBehind(w *window, lag TimeLag) bool {
+	lows, ok := w.lows(r)
+	return ok && lows[0] > r.AllowedLag && lows[0] < lows[1] && lows[1] < lows[2] && lag.Behind > r.Window/slots
+}

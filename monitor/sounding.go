@@ -1,0 +1,87 @@
+package monitor
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+)
+
+// sought is the first record that a group has not handled, on a log where its time is not known well enough.
+type sought struct {
+	log    *log
+	offset int64
+	tries  int
+}
+
+// sound asks the logs of groups that lag what their end was at times in the past, so that it is known when the first record that such a group
+// has not handled was written. Kafka takes one time a log in a request; with each pass more is known.
+func (r *round) sound(ctx context.Context) {
+	all := r.seek()
+	for range soundingPasses {
+		if ctx.Err() != nil {
+			return
+		}
+		r.step(ctx, r.soundings(all)...)
+	}
+}
+
+// seek finds what is to be sounded for: a few offsets a log.
+func (r *round) seek() (all []*sought) {
+	of := map[*log][]int64{}
+	for _, a := range r.groups {
+		for _, c := range a.commits {
+			l := r.book.log(c.place)
+			if l == nil || l.end < 0 || c.offset < 0 {
+				continue
+			}
+			oldest := max(c.offset, l.start)
+			if oldest < l.readable(c.offset) && len(of[l]) < offsetsSounded && !slices.Contains(of[l], oldest) {
+				of[l] = append(of[l], oldest)
+				all = append(all, &sought{log: l, offset: oldest})
+			}
+		}
+	}
+	return all
+}
+
+// soundings are the requests of one pass.
+func (r *round) soundings(all []*sought) (tasks []func(context.Context)) {
+	at := map[*log]time.Time{}
+	var logs []*log
+	for _, s := range all {
+		if _, taken := at[s.log]; taken || len(logs) == soundingsAPass {
+			continue
+		}
+		w, ok := s.log.history.written(s.offset)
+		if !ok {
+			continue
+		}
+		t, ok := soundingFor(w, s.tries)
+		if !ok {
+			continue
+		}
+		s.tries++
+		at[s.log] = t.Truncate(time.Millisecond) // Kafka knows no less
+		logs = append(logs, s.log)
+	}
+	slices.SortFunc(logs, func(a, b *log) int {
+		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+	})
+	for part := range slices.Chunk(logs, logsARequest) {
+		tasks = append(tasks, func(ctx context.Context) {
+			r.listOffsets(ctx, readUncommitted, part, func(i int) int64 { return at[part[i]].UnixMilli() }, func(l *log, a offsetAnswer) {
+				switch {
+				case a.err != nil:
+					r.problem("soundings", a.err)
+				case a.offset < 0:
+					l.history.soundEnd(at[l])
+				default:
+					l.history.sound(at[l], time.UnixMilli(a.timestamp), a.offset)
+				}
+			})
+		})
+	}
+	return tasks
+}

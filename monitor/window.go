@@ -1,0 +1,132 @@
+package monitor
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	slots  = 12 // a window has as many
+	habits = 4  // pauses that are remembered
+)
+
+// slot is a twelfth of a window: where things stood at its end, and the lowest lag in it.
+type slot struct {
+	at          int64 // when it was last written to, in nanoseconds since 1970
+	commit, end int64
+	low         int64
+}
+
+// window is what was seen lately of a group on a partition. Times are in nanoseconds since 1970; 0 is never.
+type window struct {
+	slots   []slot // oldest first; the last one is being filled
+	opened  int64  // when the last slot was opened
+	watched int64  // since when
+	moved   int64  // when the commit was last seen to have moved on
+	stuck   int64  // since when there is something to read and the commit has not moved
+	turned  int64  // when the commit went back
+	peak    int64  // where it was before, as long as it is not there again
+	pauses  [habits]time.Duration
+}
+
+// see notes a commit and the end that the group could read to, as one round saw them.
+func (w *window) see(now time.Time, commit, end int64, r Rules) {
+	at, lag := now.UnixNano(), max(end-commit, 0)
+	if w.watched == 0 {
+		w.watched = at
+	} else {
+		last := w.slots[len(w.slots)-1]
+		switch {
+		case commit > last.commit:
+			w.paused(time.Duration(at-w.stuck), r)
+			w.moved, w.stuck = at, 0
+		case commit < last.commit:
+			w.peak, w.turned, w.stuck = max(w.peak, last.commit), at, 0
+		}
+	}
+	if commit >= w.peak || at-w.turned > int64(r.Window) {
+		w.turned, w.peak = 0, 0
+	}
+	switch {
+	case lag <= r.AllowedLag:
+		w.stuck = 0
+	case w.stuck == 0:
+		w.stuck = at
+	}
+	w.put(slot{at: at, commit: commit, end: end, low: lag}, r)
+}
+
+// put writes to the slot of the time, and lets go what is older than the window.
+func (w *window) put(s slot, r Rules) {
+	if w.opened == 0 || s.at-w.opened >= int64(r.Window)/slots {
+		w.slots, w.opened = append(w.slots, s), s.at
+	} else {
+		last := &w.slots[len(w.slots)-1]
+		s.low = min(s.low, last.low)
+		*last = s
+	}
+	old := 0
+	for old < len(w.slots)-1 && s.at-w.slots[old].at > int64(r.Window) {
+		old++
+	}
+	w.slots = slices.Delete(w.slots, 0, old)
+}
+
+// paused remembers how long a pause was that has ended, if it was long, and if it was seen to begin.
+func (w *window) paused(pause time.Duration, r Rules) {
+	if w.stuck == 0 || w.moved == 0 || pause <= r.Window {
+		return
+	}
+	copy(w.pauses[1:], w.pauses[:])
+	w.pauses[0] = pause
+}
+
+// habit is the second longest of the last pauses, as one outage is no habit; alone is the only one so far.
+func (w *window) habit() (habit, alone time.Duration) {
+	p := w.pauses
+	slices.Sort(p[:])
+	return p[habits-2], p[habits-1]
+}
+
+// complete is how much of a window was watched, from 0 to 1.
+func (w *window) complete(r Rules) float64 {
+	if len(w.slots) == 0 {
+		return 0
+	}
+	return min(float64(w.slots[len(w.slots)-1].at-w.watched)/float64(r.Window), 1)
+}
+
+// lows are the lowest lags of the window's three thirds, oldest first; ok is false before the window is complete, or where most of it
+// was not seen.
+func (w *window) lows(r Rules) (lows [3]int64, ok bool) {
+	n := len(w.slots)
+	if n < slots/2 || w.complete(r) < 1 {
+		return lows, false
+	}
+	for i := range lows {
+		third := w.slots[i*n/3 : (i+1)*n/3]
+		lows[i] = third[0].low
+		for _, s := range third[1:] {
+			lows[i] = min(lows[i], s.low)
+		}
+	}
+	return lows, true
+}
+
+// drain is how long it takes until the group has caught up, if it goes on as in the last quarter of the window; ok is false where it does
+// not catch up at all.
+func (w *window) drain() (d time.Duration, ok bool) {
+	n := len(w.slots)
+	if n < 2 {
+		return 0, false
+	}
+	from, to := w.slots[max(n-1-slots/4, 0)], w.slots[n-1]
+	was, is := max(from.end-from.commit, 0), max(to.end-to.commit, 0)
+	if is == 0 {
+		return 0, true
+	}
+	if is >= was || to.commit <= from.commit {
+		return 0, false
+	}
+	return time.Duration(float64(is) * float64(to.at-from.at) / float64(was-is)), true
+}
