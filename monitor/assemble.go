@@ -162,8 +162,9 @@ func (r *round) partition(group string, c commit, team *team) Partition {
 				c.offset, group, c.topic, c.partition, l.end)
 		}
 	}
-	w.window.see(r.at, max(position, l.start), l.readable(position), r.cfg.Rules)
-	p.Status = r.cfg.Rules.judge(&w.window, team.readers(c.place), p.TimeLag)
+	who := team.readers(c.place)
+	w.window.see(r.at, position, max(l.readable(position)-max(position, l.start), 0), who, r.cfg.Rules)
+	p.Status = r.cfg.Rules.judge(&w.window, who, p.TimeLag)
 	p.Watched = w.window.complete(r.cfg.Rules)
 	p.First, p.Last = w.window.slots[0].look(), w.window.slots[len(w.window.slots)-1].look()
 	if d, ok := w.window.drain(); ok {
@@ -173,5 +174,5 @@ func (r *round) partition(group string, c commit, team *team) Partition {
 }
 
 func (s slot) look() Look {
-	return Look{At: time.Unix(0, s.at), Commit: s.commit, Lag: max(s.end-s.commit, 0)}
+	return Look{At: time.Unix(0, s.at), Commit: s.commit, Lag: s.lag}
 }

@@ -15,14 +15,14 @@
 //
 // Burrow's words, on a window of time rather than of a number of commits (window.go, rules.go):
 //
-//	        lag 0 ──────────────▶ OK ◀───────────────────────────────┐ any lag of 0 in the window
-//	                              │ lag                              │
-//	              no progress     ▼     progress                     │
-//	      ┌──────────────────── lagging ─────────┬───────────────────┤
-//	      │ for longer than                      │ further behind    │ the commit went back
-//	      ▼ its patience                         ▼ all along         ▼
-//	 STOP without a reader, STALL with one      WARN               REWIND, until it is where it was, or a window has passed
+//	       lag 0 ──────────────▶ OK ◀───────────────────────────────┐ any lag of 0 in the window
+//	                             │ lag                              │
+//	             no progress     ▼     progress                     │
+//	     ┌──────────────────── lagging ─────────┬───────────────────┤
+//	     │ for longer than                      │ further behind    │ the commit went back
+//	     ▼ its patience                         ▼ all along         ▼
+//	STOP without a reader, STALL with one      WARN               REWIND, until it is where it was, or a window has passed
 //
-// The patience is the window. A group that pauses again and again, like an hourly job, is known by its habit and has twice as long; a
-// group without members that is not known yet has Config.FirstSight.
+// The patience is the window. A group that has no members between its runs, like an hourly job, is known by its habit and has twice as
+// long; one that is not known yet has Rules.FirstSight.
 package monitor

@@ -41,15 +41,17 @@ func (r Rules) judge(w *window, who readers, lag TimeLag) Status {
 	if len(w.slots) == 0 {
 		return Unknown
 	}
-	last := w.slots[len(w.slots)-1]
 	switch {
-	case last.end-last.commit <= r.AllowedLag, who == givenUp:
+	case w.stuck == 0, who == givenUp:
 		return OK
-	case w.stuck != 0 && time.Duration(last.at-w.stuck) >= r.patience(w, who):
-		if who == noReader || who == noMembers {
+	case who == noMembers || who == noReader:
+		if w.lasted(w.stuck) >= r.patience(w, who) {
 			return Stop
 		}
+	case w.lasted(max(w.stuck, w.joined)) >= r.patience(w, who): // who has just come is not to blame for the time before
 		return Stall
+	}
+	switch {
 	case w.turned != 0:
 		return Rewind
 	case r.fallsBehind(w, lag):
@@ -61,7 +63,10 @@ func (r Rules) judge(w *window, who readers, lag TimeLag) Status {
 
 // patience is how long a group may leave records unread.
 func (r Rules) patience(w *window, who readers) time.Duration {
-	if who == noMembers && time.Duration(w.slots[len(w.slots)-1].at-w.watched) < r.FirstSight {
+	if who != noMembers {
+		return r.Window
+	}
+	if w.lasted(w.watched) < r.FirstSight {
 		return r.FirstSight
 	}
 	habit, alone := w.habit()

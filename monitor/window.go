@@ -12,9 +12,16 @@ const (
 
 // slot is a twelfth of a window: where things stood at its end, and the lowest lag in it.
 type slot struct {
-	at          int64 // when it was last written to, in nanoseconds since 1970
-	commit, end int64
-	low         int64
+	at     int64 // when it was last written to, in nanoseconds since 1970
+	commit int64
+	lag    int64
+	low    int64
+}
+
+// pause is a time without progress, though there was something to read, after which the group went on.
+type pause struct {
+	length time.Duration
+	ended  int64
 }
 
 // window is what was seen lately of a group on a partition. Times are in nanoseconds since 1970; 0 is never.
@@ -24,21 +31,33 @@ type window struct {
 	watched int64  // since when
 	moved   int64  // when the commit was last seen to have moved on
 	stuck   int64  // since when there is something to read and the commit has not moved
+	absent  int64  // since when nobody reads; 0 while somebody does
+	joined  int64  // when somebody came who reads, after nobody had for as long as a window
 	turned  int64  // when the commit went back
 	peak    int64  // where it was before, as long as it is not there again
-	pauses  [habits]time.Duration
+	pauses  [habits]pause
 }
 
-// see notes a commit and the end that the group could read to, as one round saw them.
-func (w *window) see(now time.Time, commit, end int64, r Rules) {
-	at, lag := now.UnixNano(), max(end-commit, 0)
+// see notes a commit, how many records the group could read, and who does, as one round saw them. What retention deletes is no longer to be
+// read, and is no progress either.
+func (w *window) see(now time.Time, commit, lag int64, who readers, r Rules) {
+	at := now.UnixNano()
+	switch {
+	case who == aReader:
+		if w.absent != 0 && at-w.absent >= int64(r.Window) {
+			w.joined = at
+		}
+		w.absent = 0
+	case who != unknownReaders && w.absent == 0:
+		w.absent = at
+	}
 	if w.watched == 0 {
 		w.watched = at
 	} else {
 		last := w.slots[len(w.slots)-1]
 		switch {
 		case commit > last.commit:
-			w.paused(time.Duration(at-w.stuck), r)
+			w.goesOn(at, r)
 			w.moved, w.stuck = at, 0
 		case commit < last.commit:
 			w.peak, w.turned, w.stuck = max(w.peak, last.commit), at, 0
@@ -53,7 +72,7 @@ func (w *window) see(now time.Time, commit, end int64, r Rules) {
 	case w.stuck == 0:
 		w.stuck = at
 	}
-	w.put(slot{at: at, commit: commit, end: end, low: lag}, r)
+	w.put(slot{at: at, commit: commit, lag: lag, low: lag}, r)
 }
 
 // put writes to the slot of the time, and lets go what is older than the window.
@@ -72,20 +91,34 @@ func (w *window) put(s slot, r Rules) {
 	w.slots = slices.Delete(w.slots, 0, old)
 }
 
-// paused remembers how long a pause was that has ended, if it was long, and if it was seen to begin.
-func (w *window) paused(pause time.Duration, r Rules) {
-	if w.stuck == 0 || w.moved == 0 || pause <= r.Window {
+// goesOn remembers the pause that ends, if it was long, nobody was a member, and it was seen to begin.
+func (w *window) goesOn(at int64, r Rules) {
+	length := time.Duration(at - w.stuck)
+	if w.stuck == 0 || w.moved == 0 || w.absent == 0 && w.joined < w.stuck || length <= r.Window {
 		return
 	}
 	copy(w.pauses[1:], w.pauses[:])
-	w.pauses[0] = pause
+	w.pauses[0] = pause{length, at}
 }
 
-// habit is the second longest of the last pauses, as one outage is no habit; alone is the only one so far.
+// habit is how long the group pauses every now and then: the second longest of its last pauses, as one outage is no habit. Where there was
+// one only, that is alone. Pauses that are long past, measured by their length, are no habit any more.
 func (w *window) habit() (habit, alone time.Duration) {
-	p := w.pauses
-	slices.Sort(p[:])
-	return p[habits-2], p[habits-1]
+	for _, p := range w.pauses {
+		switch {
+		case w.lasted(p.ended) > 8*p.length:
+		case p.length > alone:
+			habit, alone = alone, p.length
+		case p.length > habit:
+			habit = p.length
+		}
+	}
+	return habit, alone
+}
+
+// lasted is how long something has lasted at the last look.
+func (w *window) lasted(since int64) time.Duration {
+	return time.Duration(w.slots[len(w.slots)-1].at - since)
 }
 
 // complete is how much of a window was watched, from 0 to 1.
@@ -93,7 +126,7 @@ func (w *window) complete(r Rules) float64 {
 	if len(w.slots) == 0 {
 		return 0
 	}
-	return min(float64(w.slots[len(w.slots)-1].at-w.watched)/float64(r.Window), 1)
+	return min(float64(w.lasted(w.watched))/float64(r.Window), 1)
 }
 
 // lows are the lowest lags of the window's three thirds, oldest first; ok is false before the window is complete, or where most of it
@@ -121,12 +154,11 @@ func (w *window) drain() (d time.Duration, ok bool) {
 		return 0, false
 	}
 	from, to := w.slots[max(n-1-slots/4, 0)], w.slots[n-1]
-	was, is := max(from.end-from.commit, 0), max(to.end-to.commit, 0)
-	if is == 0 {
+	if to.lag == 0 {
 		return 0, true
 	}
-	if is >= was || to.commit <= from.commit {
+	if to.lag >= from.lag || to.commit <= from.commit {
 		return 0, false
 	}
-	return time.Duration(float64(is) * float64(to.at-from.at) / float64(was-is)), true
+	return time.Duration(float64(to.lag) * float64(to.at-from.at) / float64(from.lag-to.lag)), true
 }
