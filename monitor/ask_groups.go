@@ -84,6 +84,9 @@ func (r *round) fetchOffsets(ctx context.Context, ids []string) {
 				continue
 			}
 			for _, t := range g.Topics {
+				if t.Topic == "" {
+					continue // it is gone, and its ID says nothing to anybody
+				}
 				for _, p := range t.Partitions {
 					err := kerr.ErrorForCode(p.ErrorCode)
 					if p.Offset >= 0 || err != nil {

@@ -35,6 +35,7 @@ type log struct {
 	err                error // why
 
 	history history
+	tail    tail
 }
 
 // blank makes the log ready for a round.
@@ -43,10 +44,14 @@ func (l *log) blank() { l.start, l.stable, l.end, l.err = -1, -1, -1, nil }
 // readable is how far a group with that commit can read. Whether it waits for open transactions to end is nowhere written: if its commit is
 // beyond the first one, it does not.
 func (l *log) readable(commit int64) int64 {
-	if l.stable >= 0 && commit <= l.stable {
-		return l.stable
+	switch {
+	case l.stable < 0 || commit > l.stable:
+		return l.end
+	case l.tail.stable == l.stable && commit >= l.tail.hollow:
+		return commit
+	default:
+		return min(l.stable, l.end)
 	}
-	return l.end
 }
 
 // log finds a partition's log; nil where the topic or the partition is not there.

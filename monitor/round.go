@@ -68,6 +68,7 @@ func (m *Monitor) round(ctx context.Context) *Snapshot {
 		r.step(ctx, append(r.askCommits(), r.askMembers()...)...)
 		r.step(ctx, append(r.askOffsets("log ends", readUncommitted, timestampEnd), r.askOffsets("log ends", readCommitted, timestampEnd)...)...)
 		r.at = time.Now()
+		r.peek(ctx)
 		r.sound(ctx)
 	} else {
 		r.at = time.Now()

@@ -66,7 +66,7 @@ type Broker struct {
 
 // Problem is something that a round could not see.
 type Problem struct {
-	What string // "metadata", "groups", "commits", "members", "log starts", "log ends", "soundings"
+	What string // "metadata", "groups", "commits", "members", "log starts", "log ends", "log tails", "soundings"
 	Err  error  // with the broker, where it is known
 }
 

@@ -58,7 +58,7 @@ func (r *round) soundings(all []*sought) (tasks []func(context.Context)) {
 		if !ok {
 			continue
 		}
-		t, ok := soundingFor(w, s.tries)
+		t, ok := soundingFor(w, r.at, s.tries)
 		if !ok {
 			continue
 		}

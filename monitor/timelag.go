@@ -43,13 +43,12 @@ func timeLagOf(h *history, now time.Time, commit, start, end int64) TimeLag {
 	}
 }
 
-// soundingFor is the time at which a log is to be sounded, to know better when a record was written; ok is false when it is known.
-// tries says how often it was sounded for that record before.
-func soundingFor(w span, tries int) (at time.Time, ok bool) {
-	if w.open {
-		// Four times as far back each time, from a minute on: a week is reached with the seventh.
-		back := time.Minute << (2 * min(tries, 10))
-		return w.late.Add(-back), w.late.Sub(time.Unix(0, 0)) > back
+// soundingFor is the time at which a log is to be sounded at now, to know better when a record was written; ok is false when it is known.
+// tries says how often it was sounded for that record in this round.
+func soundingFor(w span, now time.Time, tries int) (at time.Time, ok bool) {
+	if w.open { // four times as far back, and a minute: a week is reached with the seventh
+		at = w.late.Add(-3*now.Sub(w.late) - time.Minute)
+		return at, at.UnixNano() > 0
 	}
 	width := w.late.Sub(w.early)
 	if width <= precise {

@@ -116,6 +116,11 @@ func (w *window) habit() (habit, alone time.Duration) {
 	return habit, alone
 }
 
+// stands says whether the group was at this commit already at the last look, with something to read.
+func (w *window) stands(commit int64) bool {
+	return len(w.slots) > 0 && w.stuck != 0 && w.slots[len(w.slots)-1].commit == commit
+}
+
 // lasted is how long something has lasted at the last look.
 func (w *window) lasted(since int64) time.Duration {
 	return time.Duration(w.slots[len(w.slots)-1].at - since)

@@ -1,0 +1,158 @@
+package monitor
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	peekReach = 1_000   // offsets behind the end that may all be markers and aborted records
+	peekBytes = 1 << 16 // of a log that are read for it at most
+	peeksMost = 1_000   // logs in a round
+)
+
+// tail is what is known of a log's last offsets: from hollow on, up to stable, are only transactions' markers and aborted records. A group
+// that does not commit past these has nothing to read all the same. It was looked at for a commit at from.
+type tail struct{ from, hollow, stable int64 }
+
+// peek looks into logs whose groups stand shortly before the end: it reads what lies there.
+func (r *round) peek(ctx context.Context) {
+	byLeader := map[int32][]*log{}
+	for _, l := range r.stands() {
+		byLeader[l.leader] = append(byLeader[l.leader], l)
+	}
+	var tasks []func(context.Context)
+	for leader, logs := range byLeader {
+		slices.SortFunc(logs, func(a, b *log) int { return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition)) })
+		tasks = append(tasks, func(ctx context.Context) { r.fetchTails(ctx, leader, logs) })
+	}
+	r.step(ctx, tasks...)
+}
+
+// stands are the logs with a group that has stood since the last round, where it is not known yet why; tail.from is its commit.
+func (r *round) stands() (logs []*log) {
+	of := map[*log]int64{}
+	for id, a := range r.groups {
+		for _, c := range a.commits {
+			l, w := r.book.log(c.place), r.book.groups[id][c.place]
+			if l == nil || w == nil || l.leader < 0 || l.end < 0 || c.offset < l.start || l.stable-c.offset > peekReach || c.offset >= l.stable {
+				continue
+			}
+			if !w.window.stands(c.offset) || l.tail.stable == l.stable && l.tail.from <= c.offset {
+				continue
+			}
+			if at, ok := of[l]; ok || len(of) < peeksMost {
+				of[l] = max(at, c.offset)
+			}
+		}
+	}
+	for l, from := range of {
+		l.tail = tail{from: from, hollow: l.stable, stable: l.stable}
+		logs = append(logs, l)
+	}
+	return logs
+}
+
+// fetchTails reads the ends of logs from their leader.
+func (r *round) fetchTails(ctx context.Context, leader int32, logs []*log) {
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel, req.SessionEpoch = 0, 0, math.MaxInt32, readCommitted, -1
+	byID := map[[16]byte]string{}
+	for _, l := range logs {
+		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != l.topic {
+			t := kmsg.NewFetchRequestTopic()
+			t.Topic, t.TopicID = l.topic, r.book.topics[l.topic].id
+			byID[t.TopicID] = t.Topic
+			req.Topics = append(req.Topics, t)
+		}
+		p := kmsg.NewFetchRequestTopicPartition()
+		p.Partition, p.FetchOffset, p.PartitionMaxBytes = l.partition, l.tail.from, peekBytes
+		t := &req.Topics[len(req.Topics)-1]
+		t.Partitions = append(t.Partitions, p)
+	}
+	resp, err := r.client.Broker(int(leader)).RetriableRequest(ctx, req)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		err = kerr.ErrorForCode(resp.(*kmsg.FetchResponse).ErrorCode) //nolint:forcetypeassert // what is answered to it
+	}
+	if err != nil {
+		for _, l := range logs {
+			l.tail = tail{} // to be looked at again
+		}
+		r.problem("log tails", err)
+		return
+	}
+	for _, t := range resp.(*kmsg.FetchResponse).Topics { //nolint:forcetypeassert // as above
+		name := cmp.Or(t.Topic, byID[t.TopicID])
+		for i := range t.Partitions {
+			p := &t.Partitions[i]
+			// A right to read is not needed for anything else: without it, markers count as records.
+			if l := r.book.log(place{name, p.Partition}); l != nil && p.ErrorCode == 0 {
+				l.tail.hollow = hollowFrom(p.RecordBatches, p.AbortedTransactions, l.tail.from, l.tail.stable)
+			}
+		}
+	}
+}
+
+// hollowFrom says from which offset on, up to stable, only markers and aborted records lie. What was read begins at from. It is stable
+// where that is not known.
+func hollowFrom(batches []byte, aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction, from, stable int64) int64 {
+	slices.SortFunc(aborted, func(a, b kmsg.FetchResponseTopicPartitionAbortedTransaction) int {
+		return cmp.Compare(a.FirstOffset, b.FirstOffset)
+	})
+	open := map[int64]bool{} // producers whose aborted transaction is being read
+	hollow, reached := from, from
+	for len(batches) >= batchHeader {
+		b := header(batches)
+		if b.size > len(batches) || b.size < batchHeader || b.magic != 2 {
+			break // cut off, or from before transactions
+		}
+		for len(aborted) > 0 && aborted[0].FirstOffset <= b.last {
+			open[aborted[0].ProducerID] = true
+			aborted = aborted[1:]
+		}
+		switch {
+		case b.control:
+			delete(open, b.producer)
+		case !b.transactional || !open[b.producer]:
+			hollow = max(hollow, b.last+1)
+		}
+		reached = b.last + 1
+		batches = batches[b.size:]
+	}
+	if reached < stable {
+		return stable
+	}
+	return min(hollow, stable)
+}
+
+const batchHeader = 61 // bytes
+
+// batch is what a batch of records says of itself.
+type batch struct {
+	size                   int
+	last                   int64
+	magic                  byte
+	control, transactional bool
+	producer               int64
+}
+
+func header(b []byte) batch {
+	attributes := binary.BigEndian.Uint16(b[21:])
+	return batch{
+		size:          12 + int(int32(binary.BigEndian.Uint32(b[8:]))),
+		last:          int64(binary.BigEndian.Uint64(b)) + int64(int32(binary.BigEndian.Uint32(b[23:]))),
+		magic:         b[16],
+		transactional: attributes&(1<<4) != 0,
+		control:       attributes&(1<<5) != 0,
+		producer:      int64(binary.BigEndian.Uint64(b[43:])),
+	}
+}
