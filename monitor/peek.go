@@ -30,7 +30,9 @@ func (r *round) peek(ctx context.Context) {
 	}
 	var tasks []func(context.Context)
 	for leader, logs := range byLeader {
-		slices.SortFunc(logs, func(a, b *log) int { return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition)) })
+		slices.SortFunc(logs, func(a, b *log) int {
+			return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+		})
 		tasks = append(tasks, func(ctx context.Context) { r.fetchTails(ctx, leader, logs) })
 	}
 	r.step(ctx, tasks...)

@@ -27,7 +27,7 @@ type Snapshot struct {
 	// Topics are in the order of their name, with all that can be seen, also those that no group reads.
 	Topics []Topic
 
-	// Problems are what the round could not see: the rows concerned have errors of their own.
+	// Problems are what the round could not see, one of a kind: the rows concerned have errors of their own.
 	Problems []Problem
 }
 

@@ -54,9 +54,16 @@ func soundingFor(w span, now time.Time, tries int) (at time.Time, ok bool) {
 	if width <= precise {
 		return time.Time{}, false
 	}
-	share := w.share
-	if tries%2 == 1 { // a log that grew unevenly: half of it goes away in any case
-		share = 0.5
+	var into time.Duration
+	switch tries % 4 {
+	case 0: // as if the log had grown evenly
+		into = time.Duration(w.share * float64(width))
+	case 1: // half of it goes away in any case
+		into = width / 2
+	case 2: // records are written together, at the beginning
+		into = precise
+	case 3: // or at the end
+		into = width - precise
 	}
-	return w.early.Add(max(time.Millisecond, min(time.Duration(share*float64(width)), width-time.Millisecond))), true
+	return w.early.Add(max(time.Millisecond, min(into, width-time.Millisecond))), true
 }
