@@ -36,7 +36,8 @@ func (h *history) observe(asked, answered time.Time, end int64) {
 	}
 	s := sample{end: end, first: answered.UnixNano(), last: asked.UnixNano()}
 	if n > 0 {
-		s.first, s.last = max(s.first, h.samples[n-1].last), max(s.last, h.samples[n-1].last) // a clock that was set back
+		before := max(h.samples[n-1].first, h.samples[n-1].last)
+		s.first, s.last = max(s.first, before), max(s.last, before) // a clock that was set back
 	}
 	h.room()
 	h.samples = append(h.samples, s)
@@ -65,7 +66,7 @@ func (h *history) insert(s sample) bool {
 	if i == len(h.samples) { // beyond what we have seen ourselves: the next look tells
 		return false
 	}
-	if i > 0 && h.samples[i-1].last > s.first {
+	if i > 0 && max(h.samples[i-1].first, h.samples[i-1].last) > s.first {
 		return false
 	}
 	if found {

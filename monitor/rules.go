@@ -76,10 +76,10 @@ func (r Rules) patience(w *window, who readers) time.Duration {
 	return max(r.Window, 2*habit)
 }
 
-// fallsBehind says whether the lag has grown all through the window, and is more than a moment's work: the lowest lag of each third
-// of the window is higher than that of the third before. A single low point proves nothing against it, as a group that commits now and
-// then has one after each commit.
+// fallsBehind says whether the lag has grown all through the window: the lowest lag of each third is higher than that of the third before,
+// by more than a hundredth of what the group handles, so that it is no noise; and the group is more than a moment behind.
 func (r Rules) fallsBehind(w *window, lag TimeLag) bool {
 	lows, ok := w.lows(r)
-	return ok && lows[0] > r.AllowedLag && lows[0] < lows[1] && lows[1] < lows[2] && lag.Behind > r.Window/slots
+	handled := w.slots[len(w.slots)-1].commit - w.slots[0].commit
+	return ok && lows[0] > r.AllowedLag && lows[0] < lows[1] && lows[1] < lows[2] && (lows[2]-lows[0]) > handled/100 && lag.Behind > r.Window/slots
 }

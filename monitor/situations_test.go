@@ -191,8 +191,10 @@ func TestSituations(t *testing.T) {
 			want: []want{{Stop, 6 * hour, 7*hour + 5*minute, 0}},
 		},
 		"a rolling restart": {script: script{
-			hours: 4, write: always(100), work: func(s int) int { return during(2*hour, 2*hour+10*minute, 0, 1000)(s / 30 * 30) },
-			who: membersWhile(func(s int) int { return during(0, 40, 0, 1)((s - 2*hour) % 120) }),
+			hours: 4, write: always(100), work: during(2*hour, 2*hour+9*minute, 0, 1000),
+			who: membersWhile(func(s int) int {
+				return map[bool]int{true: 0, false: 1}[s > 2*hour && s < 2*hour+9*minute && s%120 < 40]
+			}),
 		}},
 		"a rebalance storm without progress": {
 			script: script{hours: 4, write: always(100), work: during(2*hour, 3*hour, 0, 1000)},
@@ -201,7 +203,9 @@ func TestSituations(t *testing.T) {
 		"a crash loop": {
 			script: script{
 				hours: 4, write: always(100), work: during(2*hour, 4*hour, 0, 1000),
-				who: membersWhile(func(s int) int { return during(0, 60, 0, 1)((s * during(2*hour, 4*hour, 1, 0)(s)) % 120) }),
+				who: membersWhile(func(s int) int {
+					return map[bool]int{true: 0, false: 1}[s > 2*hour && s%120 < 60]
+				}),
 			},
 			want: nil, // looked at below
 		},

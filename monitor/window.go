@@ -16,6 +16,7 @@ type slot struct {
 	commit int64
 	lag    int64
 	low    int64
+	moved  bool // the commit moved on in it
 }
 
 // pause is a time without progress, though there was something to read, after which the group went on.
@@ -72,7 +73,7 @@ func (w *window) see(now time.Time, commit, lag int64, who readers, r Rules) {
 	case w.stuck == 0:
 		w.stuck = at
 	}
-	w.put(slot{at: at, commit: commit, lag: lag, low: lag}, r)
+	w.put(slot{at: at, commit: commit, lag: lag, low: lag, moved: w.moved == at}, r)
 }
 
 // put writes to the slot of the time, and lets go what is older than the window.
@@ -81,7 +82,7 @@ func (w *window) put(s slot, r Rules) {
 		w.slots, w.opened = append(w.slots, s), s.at
 	} else {
 		last := &w.slots[len(w.slots)-1]
-		s.low = min(s.low, last.low)
+		s.low, s.moved = min(s.low, last.low), s.moved || last.moved
 		*last = s
 	}
 	old := 0
@@ -134,18 +135,22 @@ func (w *window) complete(r Rules) float64 {
 	return min(float64(w.lasted(w.watched))/float64(r.Window), 1)
 }
 
-// lows are the lowest lags of the window's three thirds, oldest first; ok is false before the window is complete, or where most of it
-// was not seen.
+// lows are the lowest lags of the window's three thirds, oldest first. Only slots in which the commit moved count: in between, lag grows
+// by itself. ok is false before the window is complete, and where the commit did not move in all thirds.
 func (w *window) lows(r Rules) (lows [3]int64, ok bool) {
-	n := len(w.slots)
-	if n < slots/2 || w.complete(r) < 1 {
+	if w.complete(r) < 1 {
 		return lows, false
 	}
+	n := len(w.slots)
 	for i := range lows {
-		third := w.slots[i*n/3 : (i+1)*n/3]
-		lows[i] = third[0].low
-		for _, s := range third[1:] {
-			lows[i] = min(lows[i], s.low)
+		lows[i] = -1
+		for _, s := range w.slots[i*n/3 : (i+1)*n/3] {
+			if s.moved && (lows[i] < 0 || s.low < lows[i]) {
+				lows[i] = s.low
+			}
+		}
+		if lows[i] < 0 {
+			return lows, false
 		}
 	}
 	return lows, true

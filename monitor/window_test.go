@@ -26,8 +26,8 @@ func TestDrain(t *testing.T) {
 		from, to time.Duration
 		ok       bool
 	}{
-		"it catches up":           {[]int64{5000, 4900, 4800, 4700, 4600, 4500}, 40 * time.Minute, 50 * time.Minute, true},
-		"after a burst":           {[]int64{0, 0, 0, 0, 9000, 8000, 7000, 6000, 5000}, 4 * time.Minute, 6 * time.Minute, true},
+		"it catches up":           {[]int64{5000, 4900, 4800, 4700, 4600, 4500}, 30 * time.Minute, 70 * time.Minute, true},
+		"after a burst":           {[]int64{0, 0, 0, 0, 9000, 8000, 7000, 6000, 5000}, 4 * time.Minute, 7 * time.Minute, true},
 		"it has caught up":        {[]int64{100, 50, 0}, 0, 0, true},
 		"it stays where it is":    {[]int64{100, 100, 100, 100}, 0, 0, false},
 		"it falls behind":         {[]int64{100, 200, 300, 400}, 0, 0, false},
