@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -36,7 +37,9 @@ func (r *round) askMetadata(ctx context.Context) {
 	for i := range resp.Topics {
 		if t := &resp.Topics[i]; t.Topic != nil {
 			there[*t.Topic] = true
-			r.book.learn(*t.Topic, t)
+			if err := r.book.learn(*t.Topic, t); err != nil {
+				r.problem("partitions", err)
+			}
 		}
 	}
 	for name := range r.book.topics {
@@ -46,8 +49,8 @@ func (r *round) askMetadata(ctx context.Context) {
 	}
 }
 
-// learn takes a topic over from the metadata.
-func (b *book) learn(name string, m *kmsg.MetadataResponseTopic) {
+// learn takes a topic over from the metadata, and returns what is wrong with it, or with one of its partitions.
+func (b *book) learn(name string, m *kmsg.MetadataResponseTopic) (wrong error) {
 	t := b.topics[name]
 	if t == nil || t.id != m.TopicID && m.ErrorCode == 0 { // made again: nothing of what was known is true
 		t = &topicBook{name: name, id: m.TopicID, logs: map[int32]*log{}}
@@ -56,7 +59,7 @@ func (b *book) learn(name string, m *kmsg.MetadataResponseTopic) {
 	t.internal, t.err = m.IsInternal, kerr.ErrorForCode(m.ErrorCode)
 	for _, l := range t.logs {
 		l.blank()
-		l.leader, l.err = -1, kerr.UnknownTopicOrPartition // unless it is named below
+		l.leader, l.err = -1, cmp.Or(t.err, error(kerr.UnknownTopicOrPartition)) // unless it is named below
 	}
 	for _, p := range m.Partitions {
 		l := t.logs[p.Partition]
@@ -69,7 +72,14 @@ func (b *book) learn(name string, m *kmsg.MetadataResponseTopic) {
 		if l.err == nil && l.leader < 0 {
 			l.err = kerr.LeaderNotAvailable
 		}
+		if l.err != nil {
+			wrong = fmt.Errorf("%s[%d]: %w", name, p.Partition, l.err)
+		}
 	}
+	if t.err != nil {
+		return fmt.Errorf("%s: %w", name, t.err)
+	}
+	return wrong
 }
 
 // askOffsets are the requests for an offset of every log.

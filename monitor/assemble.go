@@ -80,7 +80,8 @@ func (r *round) topics() []Topic {
 // group makes the rows of a group, and judges it.
 func (r *round) group(id string, a *groupAnswer, before *Snapshot) Group {
 	g := Group{
-		ID: id, Type: a.listed.GroupType, ProtocolType: a.listed.ProtocolType, State: a.listed.GroupState, Coordinator: a.coordinator, AsOf: r.at,
+		ID: id, Type: a.listed.GroupType, ProtocolType: a.listed.ProtocolType, State: a.listed.GroupState, Coordinator: a.coordinator,
+		AsOf: r.at,
 	}
 	if a.err != nil {
 		if old, ok := before.Group(id); ok {
@@ -108,7 +109,7 @@ func (r *round) group(id string, a *groupAnswer, before *Snapshot) Group {
 	}
 	r.book.forgetRows(id, r.number)
 	slices.SortFunc(g.Partitions, func(a, b Partition) int {
-		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+		return byPlace(place{a.Topic, a.Partition}, place{b.Topic, b.Partition})
 	})
 	for i := range g.Partitions {
 		p := &g.Partitions[i]
@@ -124,8 +125,8 @@ func (r *round) group(id string, a *groupAnswer, before *Snapshot) Group {
 // partition makes a row.
 func (r *round) partition(group string, c commit, team *team) Partition {
 	p := Partition{
-		Topic: c.topic, Partition: c.partition, Owner: team.owner(c.place), Commit: c.offset, Start: -1, Stable: -1, End: -1, Lag: -1, Readable: -1,
-		Drain: -1, Err: c.err,
+		Topic: c.topic, Partition: c.partition, Owner: team.owner(c.place), Commit: c.offset,
+		Start: -1, Stable: -1, End: -1, Lag: -1, Readable: -1, Drain: -1, Err: c.err,
 	}
 	l := r.book.log(c.place)
 	switch {

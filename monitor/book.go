@@ -1,5 +1,10 @@
 package monitor
 
+import (
+	"cmp"
+	"strings"
+)
+
 // book is what rounds remember for the next ones. Only the round under way touches it.
 type book struct {
 	topics map[string]*topicBook
@@ -14,6 +19,11 @@ func newBook() book {
 type place struct {
 	topic     string
 	partition int32
+}
+
+// byPlace is the order of topic and number.
+func byPlace(a, b place) int {
+	return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
 }
 
 // topicBook is a topic, as of the last metadata.
@@ -73,8 +83,8 @@ type row struct {
 	round     int64 // that last saw it
 }
 
-// row finds what is remembered of a group on a partition, or begins anew: where there is nothing, where the topic was made again, and at the
-// group's first commit, which may well be below the end that stood for it.
+// row finds what is remembered of a group on a partition, or begins anew: where there is nothing, where the topic was made again, and at
+// the group's first commit, which may well be below the end that stood for it.
 func (b *book) row(group string, l *log, committed bool, round int64) *row {
 	rows := b.groups[group]
 	if rows == nil {

@@ -55,12 +55,15 @@ func (c Config) check() error {
 		add("ClientOptions", "", "is required: kgo.SeedBrokers says where the cluster is")
 	}
 	if c.Rules.Window < time.Minute {
-		add("Rules.Window", c.Rules.Window.String(), "must be at least 1m0s: shorter pauses are normal, as in a rebalance; leave it out for 10m0s")
+		add("Rules.Window", c.Rules.Window.String(),
+			"must be at least 1m0s: shorter pauses are normal, as in a rebalance; leave it out for 10m0s")
 	} else if c.Interval < time.Second || c.Interval > c.Rules.Window/6 {
-		add("Interval", c.Interval.String(), "must be between 1s and a sixth of Rules.Window, "+(c.Rules.Window/6).String()+"; leave it out for 10s")
+		add("Interval", c.Interval.String(),
+			"must be between 1s and a sixth of Rules.Window, "+(c.Rules.Window/6).String()+"; leave it out for 10s")
 	}
 	if c.Rules.FirstSight < c.Rules.Window {
-		add("Rules.FirstSight", c.Rules.FirstSight.String(), "must be at least Rules.Window, "+c.Rules.Window.String()+"; leave it out for 1h30m0s")
+		add("Rules.FirstSight", c.Rules.FirstSight.String(),
+			"must be at least Rules.Window, "+c.Rules.Window.String()+"; leave it out for 1h30m0s")
 	}
 	if c.Rules.AllowedLag < 0 {
 		add("Rules.AllowedLag", "", "must not be negative; leave it out to allow no lag")

@@ -43,8 +43,8 @@ func (h *history) observe(asked, answered time.Time, end int64) {
 	h.samples = append(h.samples, s)
 }
 
-// sound notes what ListOffsets said of a time: the first record that is not older is at offset, and was written at stamp. A record's time is
-// what its producer says, so what contradicts our own looks is left out; ok says whether it was of use.
+// sound notes what ListOffsets said of a time: the first record that is not older is at offset, and was written at stamp. A record's time
+// is what its producer says, so what contradicts our own looks is left out; ok says whether it was of use.
 func (h *history) sound(at, stamp time.Time, offset int64) (ok bool) {
 	from, to := at.UnixNano(), stamp.UnixNano()
 	if to < from {

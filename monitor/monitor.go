@@ -16,15 +16,16 @@ type Monitor struct {
 	served atomic.Pointer[Snapshot]
 }
 
-// New makes a monitor, which looks at nothing before Run. All mistakes of the configuration are returned at once, each a *sluice.ConfigError.
+// New makes a monitor, which looks at nothing before Run. All mistakes of the configuration are returned at once, each a
+// *sluice.ConfigError.
 func New(cfg Config) (*Monitor, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	client, err := kgo.NewClient(append(cfg.ClientOptions[:len(cfg.ClientOptions):len(cfg.ClientOptions)],
-		// A group or partition that has trouble is asked for again in the next round. With more tries, those that were asked for in the same
-		// request would wait for it.
+		// A group or partition that has trouble is asked for again in the next round. With more tries, those that were asked for in the
+		// same request would wait for it.
 		kgo.RequestRetries(2), kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
 		kgo.RetryTimeout(cfg.Timeout), kgo.MetadataMinAge(min(time.Second, cfg.Interval/2)))...)
 	if err != nil {

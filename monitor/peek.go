@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -30,9 +29,7 @@ func (r *round) peek(ctx context.Context) {
 	}
 	var tasks []func(context.Context)
 	for leader, logs := range byLeader {
-		slices.SortFunc(logs, func(a, b *log) int {
-			return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
-		})
+		slices.SortFunc(logs, func(a, b *log) int { return byPlace(a.place, b.place) })
 		tasks = append(tasks, func(ctx context.Context) { r.fetchTails(ctx, leader, logs) })
 	}
 	r.step(ctx, tasks...)
@@ -44,10 +41,10 @@ func (r *round) stands() (logs []*log) {
 	for id, a := range r.groups {
 		for _, c := range a.commits {
 			l, w := r.book.log(c.place), r.book.groups[id][c.place]
-			if l == nil || w == nil || l.leader < 0 || l.end < 0 || c.offset < l.start || l.stable-c.offset > peekReach || c.offset >= l.stable {
+			if l == nil || w == nil || l.leader < 0 || l.end < 0 || c.offset < l.start {
 				continue
 			}
-			if !w.window.stands(c.offset) || l.tail.stable == l.stable && l.tail.from <= c.offset {
+			if c.offset >= l.stable || l.stable-c.offset > peekReach || !w.window.stands(c.offset) || l.tail.stable == l.stable && l.tail.from <= c.offset {
 				continue
 			}
 			if at, ok := of[l]; ok || len(of) < peeksMost {

@@ -7,8 +7,8 @@ type losses struct {
 	suspect int64 // 1 above the commit that was found below its log's start in the last round; 0 for none
 }
 
-// see notes a commit, and where its log begins. Records below the start may have been handled, and not committed yet: they are lost when the
-// commit is still there in the next round.
+// see notes a commit, and where its log begins. Records below the start may have been handled, and not committed yet: they are lost when
+// the commit is still there in the next round.
 func (l *losses) see(commit, start int64) {
 	if commit >= start {
 		l.suspect = 0

@@ -66,7 +66,8 @@ func (m *Monitor) round(ctx context.Context) *Snapshot {
 		// The order matters: see the package's comment.
 		r.step(ctx, append(r.askOffsets("log starts", readUncommitted, timestampStart), r.askGroups)...)
 		r.step(ctx, append(r.askCommits(), r.askMembers()...)...)
-		r.step(ctx, append(r.askOffsets("log ends", readUncommitted, timestampEnd), r.askOffsets("log ends", readCommitted, timestampEnd)...)...)
+		ends := r.askOffsets("log ends", readUncommitted, timestampEnd)
+		r.step(ctx, append(ends, r.askOffsets("log ends", readCommitted, timestampEnd)...)...)
 		r.at = time.Now()
 		r.peek(ctx)
 		r.sound(ctx)

@@ -80,6 +80,9 @@ func (r Rules) patience(w *window, who readers) time.Duration {
 // by more than a hundredth of what the group handles, so that it is no noise; and the group is more than a moment behind.
 func (r Rules) fallsBehind(w *window, lag TimeLag) bool {
 	lows, ok := w.lows(r)
+	if !ok || lows[0] <= r.AllowedLag || lows[0] >= lows[1] || lows[1] >= lows[2] {
+		return false
+	}
 	handled := w.slots[len(w.slots)-1].commit - w.slots[0].commit
-	return ok && lows[0] > r.AllowedLag && lows[0] < lows[1] && lows[1] < lows[2] && (lows[2]-lows[0]) > handled/100 && lag.Behind > r.Window/slots
+	return lows[2]-lows[0] > handled/100 && lag.Behind > r.Window/slots
 }

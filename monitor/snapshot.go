@@ -66,7 +66,7 @@ type Broker struct {
 
 // Problem is something that a round could not see.
 type Problem struct {
-	What string // "metadata", "groups", "commits", "members", "log starts", "log ends", "log tails", "soundings"
+	What string // "metadata", "partitions", "groups", "commits", "members", "log starts", "log ends", "log tails", "soundings"
 	Err  error  // with the broker, where it is known
 }
 
@@ -139,8 +139,8 @@ type Partition struct {
 	// Owner is the index in the group's Members of who has the partition; -1 nobody, or not known.
 	Owner int
 
-	// Commit is the group's commit, the offset of the next record to handle; of a share group the first record that is not done with. -1: there
-	// is none.
+	// Commit is the group's commit, the offset of the next record to handle; of a share group the first record that is not done with.
+	// -1: there is none.
 	Commit int64
 
 	// Start, Stable and End are as in Log.

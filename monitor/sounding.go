@@ -1,10 +1,8 @@
 package monitor
 
 import (
-	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -15,8 +13,8 @@ type sought struct {
 	tries  int
 }
 
-// sound asks the logs of groups that lag what their end was at times in the past, so that it is known when the first record that such a group
-// has not handled was written. Kafka takes one time a log in a request; with each pass more is known.
+// sound asks the logs of groups that lag what their end was at times in the past, so that it is known when the first record that such a
+// group has not handled was written. Kafka takes one time a log in a request; with each pass more is known.
 func (r *round) sound(ctx context.Context) {
 	all := r.seek()
 	for range soundingPasses {
@@ -66,9 +64,7 @@ func (r *round) soundings(all []*sought) (tasks []func(context.Context)) {
 		at[s.log] = t.Truncate(time.Millisecond) // Kafka knows no less
 		logs = append(logs, s.log)
 	}
-	slices.SortFunc(logs, func(a, b *log) int {
-		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
-	})
+	slices.SortFunc(logs, func(a, b *log) int { return byPlace(a.place, b.place) })
 	for part := range slices.Chunk(logs, logsARequest) {
 		tasks = append(tasks, func(ctx context.Context) {
 			r.listOffsets(ctx, readUncommitted, part, func(i int) int64 { return at[part[i]].UnixMilli() }, func(l *log, a offsetAnswer) {
