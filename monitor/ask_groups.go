@@ -90,7 +90,7 @@ func (r *round) fetchOffsets(ctx context.Context, ids []string) {
 				for _, p := range t.Partitions {
 					err := kerr.ErrorForCode(p.ErrorCode)
 					if p.Offset >= 0 || err != nil {
-						a.commits = append(a.commits, commit{place{t.Topic, p.Partition}, p.Offset, -1, err})
+						a.commits = append(a.commits, commit{r.book.place(t.Topic, p.Partition), p.Offset, -1, err})
 					}
 				}
 			}
@@ -128,7 +128,7 @@ func (r *round) shareOffsets(ctx context.Context, ids []string) {
 				for _, p := range t.Partitions {
 					err := kerr.ErrorForCode(p.ErrorCode)
 					if p.StartOffset >= 0 || err != nil {
-						a.commits = append(a.commits, commit{place{t.Topic, p.Partition}, p.StartOffset, p.Lag, err})
+						a.commits = append(a.commits, commit{r.book.place(t.Topic, p.Partition), p.StartOffset, p.Lag, err})
 					}
 				}
 			}

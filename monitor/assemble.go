@@ -97,15 +97,13 @@ func (r *round) group(id string, a *groupAnswer, before *Snapshot) Group {
 	} else if a.description.err != nil {
 		g.Err = fmt.Errorf("its members are not known: %w", a.description.err)
 	}
-	seen := make(map[place]bool, len(a.commits))
-	for _, c := range a.commits {
-		seen[c.place] = true
-		g.Partitions = append(g.Partitions, r.partition(id, c, team))
+	commits := a.commits
+	for _, at := range team.without(commits) {
+		commits = append(commits, commit{place: at, offset: -1, lag: -1})
 	}
-	for at := range team.owners {
-		if !seen[at] {
-			g.Partitions = append(g.Partitions, r.partition(id, commit{place: at, offset: -1, lag: -1}, team))
-		}
+	g.Partitions = make([]Partition, 0, len(commits))
+	for _, c := range commits {
+		g.Partitions = append(g.Partitions, r.partition(id, c, team))
 	}
 	r.book.forgetRows(id, r.number)
 	slices.SortFunc(g.Partitions, func(a, b Partition) int {

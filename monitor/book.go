@@ -64,6 +64,14 @@ func (l *log) readable(commit int64) int64 {
 	}
 }
 
+// place is a partition by the book's own copy of its topic's name, so that not every row keeps one.
+func (b *book) place(topic string, partition int32) place {
+	if t := b.topics[topic]; t != nil {
+		topic = t.name
+	}
+	return place{topic, partition}
+}
+
 // log finds a partition's log; nil where the topic or the partition is not there.
 func (b *book) log(at place) *log {
 	if t := b.topics[at.topic]; t != nil {

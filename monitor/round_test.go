@@ -292,6 +292,67 @@ func TestAMonitorBeginsBeforeItsCluster(t *testing.T) {
 	})
 }
 
+// A real group that stops, and one that polls and commits nothing more, are told in time; one that goes on is not.
+func TestRealGroupsAreJudged(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, c *bubble.Cluster) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				c.Produce("orders", int32(i%2), i, 1, 0)
+				time.Sleep(10 * time.Second) // virtual
+			}
+		})
+		member := func(group string, commits func() bool) (leave func()) {
+			cl, err := kgo.NewClient(append(c.Options(c.Dial), kgo.ConsumeTopics("orders"), kgo.ConsumerGroup(group), kgo.DisableAutoCommit(),
+				kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(ctx)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for ctx.Err() == nil {
+					cl.PollFetches(ctx)
+					if commits() {
+						_ = cl.CommitUncommittedOffsets(ctx) // as the context ends
+					}
+				}
+			}()
+			return func() {
+				cancel()
+				<-done
+				cl.Close()
+			}
+		}
+		began := time.Now()
+		always := func() bool { return true }
+		defer member("fine", always)()
+		leave := member("stops", always)
+		defer member("stuck", func() bool { return time.Since(began) < 2*time.Hour })()
+		m := watch(t, c)
+		expect := func(stops, stuck Status) {
+			t.Helper()
+			s := m.Snapshot()
+			for id, want := range map[string]Status{"fine": OK, "stops": stops, "stuck": stuck} {
+				if g := groupOf(t, s, id); g.Status != want || len(g.Partitions) != 2 || g.Err != nil {
+					t.Errorf("after %v %s is %v, want %v: %+v", time.Since(began), id, g.Status, want, g)
+				}
+			}
+		}
+		time.Sleep(2 * time.Hour) // virtual
+		expect(OK, OK)
+		leave()
+		time.Sleep(9 * time.Minute)
+		expect(OK, OK)
+		time.Sleep(2 * time.Minute)
+		expect(Stop, Stall)
+	})
+}
+
 // What was served stays as it was.
 func TestASnapshotNeverChanges(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 3}, func(t *testing.T, c *bubble.Cluster) {

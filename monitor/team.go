@@ -18,8 +18,9 @@ func newTeam(a *groupAnswer) *team {
 	if d.known {
 		state = d.state
 	}
-	t := &team{
-		owners: map[place]int{}, wanted: map[string]bool{}, understood: true, known: d.known, empty: state == "Empty" || state == "Dead",
+	t := &team{understood: true, known: d.known, empty: state == "Empty" || state == "Dead"}
+	if len(d.members) > 0 {
+		t.members, t.owners, t.wanted = make([]Member, 0, len(d.members)), map[place]int{}, map[string]bool{}
 	}
 	switch state {
 	case "PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling":
@@ -46,6 +47,23 @@ func (t *team) owner(at place) int {
 		return i
 	}
 	return -1
+}
+
+// without are the partitions that a member has, and that the group has no commit of.
+func (t *team) without(commits []commit) (all []place) {
+	if len(t.owners) == 0 {
+		return nil
+	}
+	committed := make(map[place]bool, len(commits))
+	for _, c := range commits {
+		committed[c.place] = true
+	}
+	for at := range t.owners {
+		if !committed[at] {
+			all = append(all, at)
+		}
+	}
+	return all
 }
 
 // readers says who reads a partition.
