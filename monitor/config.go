@@ -23,6 +23,10 @@ type Config struct {
 	// Logger is told what cannot be seen, once, and when it can be seen again. Default slog.Default().
 	Logger *slog.Logger
 
+	// OnSnapshot is called after each round with what it saw, one call after the other. The next round waits for it. Default: nobody is
+	// told; Monitor.Snapshot has the last one at any time.
+	OnSnapshot func(*Snapshot)
+
 	// Rules say how groups are judged.
 	Rules Rules
 

@@ -48,6 +48,9 @@ func (m *Monitor) Run(ctx context.Context) {
 			return // what a round saw that was cut short is no snapshot
 		}
 		m.tell(m.served.Swap(next), next)
+		if m.cfg.OnSnapshot != nil {
+			m.cfg.OnSnapshot(next)
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -252,6 +252,41 @@ func hasABadRow(t *testing.T, g *Group) {
 	}
 }
 
+// The groups of a broker that does not list them stay as they were, and say so.
+func TestABrokerThatListsNothing(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		for i := range 30 {
+			commitAt(t, c, fmt.Sprintf("g%02d", i), "orders", 0, 0)
+		}
+		m := watch(t, c)
+		before := rounds(c, m, 2)
+		fault := c.Fault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.ListGroups}, Nodes: []int32{1}, TopLevel: true, Err: kerr.CoordinatorLoadInProgress, Count: -1,
+		})
+		s := rounds(c, m, 2)
+		unlisted := 0
+		for _, g := range s.Groups {
+			if g.Coordinator != 1 {
+				if g.Err != nil || !g.AsOf.Equal(s.At) {
+					t.Errorf("%+v", g)
+				}
+				continue
+			}
+			unlisted++
+			if g.Err == nil || !strings.Contains(g.Err.Error(), "broker 1, did not list its groups") || g.AsOf.Equal(s.At) || len(g.Partitions) != 1 {
+				t.Errorf("%+v", g)
+			}
+		}
+		if len(s.Groups) != 30 || len(before.Groups) != 30 || unlisted == 0 || unlisted == 30 || len(s.Problems) != 1 || s.Problems[0].What != "groups" {
+			t.Errorf("%d groups, %d of broker 1, problems %v", len(s.Groups), unlisted, s.Problems)
+		}
+		fault.Remove()
+		if s = rounds(c, m, 2); len(s.Groups) != 30 || len(s.Problems) > 0 {
+			t.Errorf("afterwards: %d groups, problems %v", len(s.Groups), s.Problems)
+		}
+	}, kfake.NumBrokers(3))
+}
+
 // A monitor outlives its cluster, says that it is blind, and what it saw last.
 func TestAMonitorOutlivesItsBrokers(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
