@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -140,6 +141,8 @@ func (r *round) shareOffsets(ctx context.Context, ids []string) {
 func (r *round) noCommits(group string, err error) {
 	if a := r.groups[group]; a != nil {
 		a.err = err
-		r.problem("commits", err)
+		if !errors.Is(err, kerr.GroupIDNotFound) { // a group may go at any time
+			r.problem("commits", err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package monitor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -49,7 +50,7 @@ func (r *round) describe(group string, d description) {
 	if a == nil {
 		return
 	}
-	if d.err != nil {
+	if d.err != nil && !errors.Is(d.err, kerr.GroupIDNotFound) {
 		r.problem("members", d.err)
 	}
 	d.known = d.err == nil

@@ -46,16 +46,25 @@ func (r *round) snapshot(before *Snapshot) *Snapshot {
 	return next
 }
 
-// unlisted are the groups of before that a broker should have listed which did not answer.
+// unlisted are the groups of before that nobody lists, because their coordinator does not answer, or has gone and nobody has taken over
+// from it yet: within a window, somebody does.
 func (r *round) unlisted(before *Snapshot) (all []Group) {
-	if len(r.silent) == 0 {
-		return nil
+	up := map[int32]bool{}
+	for _, b := range r.cluster.Brokers {
+		up[b.ID] = true
 	}
 	for _, g := range before.Groups {
-		if r.groups[g.ID] == nil && (r.silent[g.Coordinator] || r.silent[-1]) {
+		switch {
+		case r.groups[g.ID] != nil:
+			continue
+		case r.silent[g.Coordinator] || r.silent[-1]:
 			g.Err = fmt.Errorf("its coordinator, broker %d, did not list its groups: %w", g.Coordinator, r.problems["groups"])
-			all = append(all, g)
+		case !up[g.Coordinator] && r.at.Sub(g.AsOf) <= r.cfg.Rules.Window:
+			g.Err = fmt.Errorf("its coordinator, broker %d, is gone, and no other broker lists the group", g.Coordinator)
+		default:
+			continue
 		}
+		all = append(all, g)
 	}
 	return all
 }
