@@ -68,7 +68,7 @@ func (b *book) learn(name string, m *kmsg.MetadataResponseTopic) (wrong error) {
 			l.blank()
 			t.logs[p.Partition] = l
 		}
-		l.leader, l.replicas, l.inSync, l.err = p.Leader, slices.Clone(p.Replicas), slices.Clone(p.ISR), kerr.ErrorForCode(p.ErrorCode)
+		l.leader, l.replicas, l.inSync, l.err = p.Leader, p.Replicas, p.ISR, kerr.ErrorForCode(p.ErrorCode)
 		if l.err == nil && l.leader < 0 {
 			l.err = kerr.LeaderNotAvailable
 		}

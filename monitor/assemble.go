@@ -173,7 +173,7 @@ func (r *round) partition(group string, c commit, team *team) Partition {
 	who := team.readers(c.place)
 	w.window.see(r.at, position, max(l.readable(position)-max(position, l.start), 0), who, r.cfg.Rules)
 	p.Status = r.cfg.Rules.judge(&w.window, who, p.TimeLag)
-	p.Watched = w.window.complete(r.cfg.Rules)
+	p.Watched, p.Stands = w.window.complete(r.cfg.Rules), w.window.stood()
 	p.First, p.Last = w.window.slots[0].look(), w.window.slots[len(w.window.slots)-1].look()
 	if d, ok := w.window.drain(); ok {
 		p.Drain = d

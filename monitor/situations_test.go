@@ -103,6 +103,7 @@ const minute, hour = 60, 3600
 
 // Everything that an operator is told must be so, and what is so must be told, in time.
 func TestSituations(t *testing.T) {
+	t.Parallel()
 	type want struct {
 		status        Status
 		after, before int // when it begins

@@ -164,6 +164,9 @@ type Partition struct {
 	// read and not committed yet. Lost counts those that were still not committed a round later, since the monitor looked first.
 	Gone, Lost int64
 
+	// Stands is for how long there has been something to read, and the commit has not moved; 0 while it moves, or has caught up.
+	Stands time.Duration
+
 	// Status is the group's status here. Watched is how much of a window it was watched for, from 0 to 1.
 	Status  Status
 	Watched float64

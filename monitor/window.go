@@ -127,6 +127,14 @@ func (w *window) lasted(since int64) time.Duration {
 	return time.Duration(w.slots[len(w.slots)-1].at - since)
 }
 
+// stood is how long there has been something to read without progress.
+func (w *window) stood() time.Duration {
+	if w.stuck == 0 {
+		return 0
+	}
+	return w.lasted(w.stuck)
+}
+
 // complete is how much of a window was watched, from 0 to 1.
 func (w *window) complete(r Rules) float64 {
 	if len(w.slots) == 0 {
