@@ -74,9 +74,10 @@ func (r *round) topics() []Topic {
 	for _, t := range r.book.topics {
 		topic := Topic{Name: t.name, ID: t.id, Internal: t.internal, Err: t.err, Partitions: make([]Log, 0, len(t.logs))}
 		for _, l := range t.logs {
+			l.open.see(r.at, l.stable, l.end)
 			topic.Partitions = append(topic.Partitions, Log{
 				Partition: l.partition, Leader: l.leader, Replicas: l.replicas, InSync: l.inSync,
-				Start: l.start, Stable: min(l.stable, l.end), End: l.end, Err: l.err,
+				Start: l.start, Stable: min(l.stable, l.end), End: l.end, OpenSince: l.open.since, Err: l.err,
 			})
 		}
 		slices.SortFunc(topic.Partitions, func(a, b Log) int { return cmp.Compare(a.Partition, b.Partition) })

@@ -3,6 +3,7 @@ package monitor
 import (
 	"cmp"
 	"strings"
+	"time"
 )
 
 // book is what rounds remember for the next ones. Only the round under way touches it.
@@ -46,6 +47,24 @@ type log struct {
 
 	history history
 	tail    tail
+	open    openTransaction
+}
+
+// openTransaction is the first one that is open in a log: where it begins, and when it was first seen; zero where there is none.
+type openTransaction struct {
+	at    int64
+	since time.Time
+}
+
+// see notes where the log's first open transaction begins, and where the log ends.
+func (o *openTransaction) see(now time.Time, stable, end int64) {
+	switch {
+	case stable < 0 || end < 0: // not known
+	case stable >= end:
+		*o = openTransaction{}
+	case o.since.IsZero() || o.at != stable:
+		*o = openTransaction{stable, now}
+	}
 }
 
 // blank makes the log ready for a round.

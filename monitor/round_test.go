@@ -572,8 +572,14 @@ func TestMarkersAreNoLag(t *testing.T) {
 		if p := partitionOf(t, rounds(c, m, 2), "done", "orders", 0); p.Lag != 1 || p.Stable != 34 || p.Readable != 34 || p.Status != OK || p.TimeLag.Behind != 0 {
 			t.Errorf("%+v", p)
 		}
+		if topic, _ := rounds(c, m, 6).Topic("orders"); time.Since(topic.Partitions[0].OpenSince) < time.Minute {
+			t.Errorf("%+v", topic)
+		}
 		if err := cl.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
 			t.Fatal(err)
+		}
+		if topic, _ := rounds(c, m, 1).Topic("orders"); !topic.Partitions[0].OpenSince.IsZero() {
+			t.Errorf("%+v", topic)
 		}
 	})
 }

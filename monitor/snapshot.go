@@ -90,6 +90,10 @@ type Log struct {
 	// watermark: the offset of the next record. -1 unknown.
 	Start, Stable, End int64
 
+	// OpenSince is when the first open transaction was first seen; zero where there is none. What hangs for longer than producers'
+	// transactions may last keeps read_committed consumers from all that comes after it.
+	OpenSince time.Time
+
 	Err error // why an offset is not known
 }
 

@@ -69,7 +69,7 @@ func (k *kit) commit(group, topic string, offset int64, partitions int32) {
 		offsets.AddOffset(topic, p, offset, -1)
 	}
 	if err := k.admin.CommitAllOffsets(k.Context(), group, offsets); err != nil {
-		k.Fatal(err)
+		k.Error(err)
 	}
 }
 
