@@ -527,7 +527,8 @@ func TestTimeLagOfTheTimeBefore(t *testing.T) {
 // A group that has read all but markers and aborted records has caught up; one that has not, has not.
 func TestMarkersAreNoLag(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
-		cl, err := kgo.NewClient(append(c.Options(c.Dial), kgo.TransactionalID("tx"), kgo.DefaultProduceTopic("orders"))...)
+		cl, err := kgo.NewClient(append(c.Options(c.Dial), kgo.TransactionalID("tx"), kgo.DefaultProduceTopic("orders"),
+			kgo.TransactionTimeout(15*time.Minute))...)
 		if err != nil {
 			t.Fatal(err)
 		}
