@@ -27,7 +27,7 @@ func New(cfg Config) (*Monitor, error) {
 		// A group or partition that has trouble is asked for again in the next round. With more tries, those that were asked for in the
 		// same request would wait for it.
 		kgo.RequestRetries(2), kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
-		kgo.RetryTimeout(cfg.Timeout), kgo.MetadataMinAge(min(time.Second, cfg.Interval/2)))...)
+		kgo.RetryTimeout(cfg.Timeout), kgo.MetadataMinAge(min(5*time.Second, cfg.Interval/2)))...)
 	if err != nil {
 		return nil, err
 	}

@@ -41,10 +41,11 @@ func (r *round) stands() (logs []*log) {
 	for id, a := range r.groups {
 		for _, c := range a.commits {
 			l, w := r.book.log(c.place), r.book.groups[id][c.place]
-			if l == nil || w == nil || l.leader < 0 || l.end < 0 || c.offset < l.start {
+			if l == nil || w == nil || l.leader < 0 || l.end < 0 || c.offset < l.start || c.offset >= l.stable {
 				continue
 			}
-			if c.offset >= l.stable || l.stable-c.offset > peekReach || !w.window.stands(c.offset) || l.tail.stable == l.stable && l.tail.from <= c.offset {
+			known := l.tail.stable == l.stable && l.tail.from <= c.offset
+			if known || l.stable-c.offset > peekReach || !w.window.stands(c.offset) {
 				continue
 			}
 			if at, ok := of[l]; ok || len(of) < peeksMost {
