@@ -54,7 +54,10 @@ func (r *round) stands() (logs []*log) {
 		}
 	}
 	for l, from := range of {
-		l.tail = tail{from: from, hollow: l.stable, stable: l.stable}
+		if l.tail.stable != l.stable {
+			l.tail = tail{hollow: l.stable, stable: l.stable}
+		}
+		l.tail.from = from // what was found for a later commit stays true
 		logs = append(logs, l)
 	}
 	return logs
@@ -85,7 +88,7 @@ func (r *round) fetchTails(ctx context.Context, leader int32, logs []*log) {
 	}
 	if err != nil {
 		for _, l := range logs {
-			l.tail = tail{} // to be looked at again
+			l.tail.from = l.tail.hollow // to be looked at again
 		}
 		r.problem("log tails", err)
 		return
@@ -96,7 +99,7 @@ func (r *round) fetchTails(ctx context.Context, leader int32, logs []*log) {
 			p := &t.Partitions[i]
 			// A right to read is not needed for anything else: without it, markers count as records.
 			if l := r.book.log(place{name, p.Partition}); l != nil && p.ErrorCode == 0 {
-				l.tail.hollow = hollowFrom(p.RecordBatches, p.AbortedTransactions, l.tail.from, l.tail.stable)
+				l.tail.hollow = min(l.tail.hollow, hollowFrom(p.RecordBatches, p.AbortedTransactions, l.tail.from, l.tail.stable))
 			}
 		}
 	}
