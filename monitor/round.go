@@ -15,7 +15,7 @@ const (
 	groupsARequest  = 500   // whose answers are in memory together, four times
 	logsARequest    = 5_000 // likewise
 	soundingsAPass  = 5_000 // the logs that are sounded at most
-	soundingPasses  = 4     // in a round: with each, more is known of when a record was written
+	soundingPasses  = 6     // in a round: with each, more is known of when a record was written
 	offsetsSounded  = 8     // of a log in a round: many groups may stand at as many places
 	timestampStart  = -2    // ListOffsets: the log's start
 	timestampEnd    = -1    // ListOffsets: its end

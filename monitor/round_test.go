@@ -383,7 +383,7 @@ func TestRealGroupsAreJudged(t *testing.T) {
 		leave()
 		time.Sleep(9 * time.Minute)
 		expect(OK, OK)
-		time.Sleep(2 * time.Minute)
+		time.Sleep(3 * time.Minute)
 		expect(Stop, Stall)
 	})
 }

@@ -55,15 +55,15 @@ func soundingFor(w span, now time.Time, tries int) (at time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	var into time.Duration
-	switch tries % 4 {
+	switch tries % soundingPasses {
 	case 0: // as if the log had grown evenly
 		into = time.Duration(w.share * float64(width))
-	case 1: // half of it goes away in any case
-		into = width / 2
 	case 2: // records are written together, at the beginning
 		into = precise
 	case 3: // or at the end
 		into = width - precise
+	default: // half of it goes away in any case
+		into = width / 2
 	}
 	return w.early.Add(max(time.Millisecond, min(into, width-time.Millisecond))), true
 }
