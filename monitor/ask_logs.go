@@ -34,9 +34,11 @@ func (r *round) askMetadata(ctx context.Context) {
 		r.cluster.Brokers = append(r.cluster.Brokers, known)
 	}
 	there := make(map[string]bool, len(resp.Topics))
+	clear(r.book.names)
 	for i := range resp.Topics {
 		if t := &resp.Topics[i]; t.Topic != nil {
 			there[*t.Topic] = true
+			r.book.names[t.TopicID] = *t.Topic
 			if err := r.book.learn(*t.Topic, t); err != nil {
 				r.problem("partitions", err)
 			}

@@ -129,7 +129,7 @@ func (r *round) describeConsumer(ctx context.Context, ids []string) {
 					understood: true, topics: m.SubscribedTopics, pattern: text(m.SubscribedTopicRegex) != "",
 				}
 				for _, t := range m.Assignment.TopicPartitions {
-					member.take(t.Topic, t.Partitions)
+					member.take(cmp.Or(t.Topic, r.book.names[t.TopicID]), t.Partitions)
 				}
 				d.members = append(d.members, member)
 			}
@@ -159,7 +159,7 @@ func (r *round) describeShare(ctx context.Context, ids []string) {
 					understood: true, topics: m.SubscribedTopicNames,
 				}
 				for _, t := range m.Assignment.TopicPartitions {
-					member.take(t.Topic, t.Partitions)
+					member.take(cmp.Or(t.Topic, r.book.names[t.TopicID]), t.Partitions)
 				}
 				d.members = append(d.members, member)
 			}

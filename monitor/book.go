@@ -9,11 +9,12 @@ import (
 // book is what rounds remember for the next ones. Only the round under way touches it.
 type book struct {
 	topics map[string]*topicBook
+	names  map[[16]byte]string // of the topics, by ID
 	groups map[string]map[place]*row
 }
 
 func newBook() book {
-	return book{topics: map[string]*topicBook{}, groups: map[string]map[place]*row{}}
+	return book{topics: map[string]*topicBook{}, names: map[[16]byte]string{}, groups: map[string]map[place]*row{}}
 }
 
 // place is a partition of a topic.

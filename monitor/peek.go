@@ -67,12 +67,10 @@ func (r *round) stands() (logs []*log) {
 func (r *round) fetchTails(ctx context.Context, leader int32, logs []*log) {
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel, req.SessionEpoch = 0, 0, math.MaxInt32, readCommitted, -1
-	byID := map[[16]byte]string{}
 	for _, l := range logs {
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != l.topic {
 			t := kmsg.NewFetchRequestTopic()
 			t.Topic, t.TopicID = l.topic, r.book.topics[l.topic].id
-			byID[t.TopicID] = t.Topic
 			req.Topics = append(req.Topics, t)
 		}
 		p := kmsg.NewFetchRequestTopicPartition()
@@ -94,7 +92,7 @@ func (r *round) fetchTails(ctx context.Context, leader int32, logs []*log) {
 		return
 	}
 	for _, t := range resp.(*kmsg.FetchResponse).Topics { //nolint:forcetypeassert // as above
-		name := cmp.Or(t.Topic, byID[t.TopicID])
+		name := cmp.Or(t.Topic, r.book.names[t.TopicID])
 		for i := range t.Partitions {
 			p := &t.Partitions[i]
 			// A right to read is not needed for anything else: without it, markers count as records.

@@ -284,7 +284,7 @@ func TestABrokerThatListsNothing(t *testing.T) {
 		if s = rounds(c, m, 2); len(s.Groups) != 30 || len(s.Problems) > 0 {
 			t.Errorf("afterwards: %d groups, problems %v", len(s.Groups), s.Problems)
 		}
-	}, kfake.NumBrokers(3))
+	}, kfake.Ports(9092, 9093, 9094))
 }
 
 // A monitor outlives its cluster, says that it is blind, and what it saw last.
@@ -609,5 +609,5 @@ func TestARoundIsAFewRequests(t *testing.T) {
 		} else {
 			t.Logf("%d requests in %d rounds", n, s.Round-before)
 		}
-	}, kfake.NumBrokers(3))
+	}, kfake.Ports(9092, 9093, 9094))
 }
