@@ -13,7 +13,7 @@ import (
 
 // askGroups asks every broker for the groups that it coordinates.
 func (r *round) askGroups(ctx context.Context) {
-	shards := r.client.RequestSharded(ctx, kmsg.NewPtrListGroupsRequest())
+	shards := r.sharded(ctx, kmsg.NewPtrListGroupsRequest())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, shard := range shards {
@@ -65,7 +65,7 @@ func (r *round) fetchOffsets(ctx context.Context, ids []string) {
 		g.Group = id
 		req.Groups = append(req.Groups, g)
 	}
-	shards := r.client.RequestSharded(ctx, req)
+	shards := r.sharded(ctx, req)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, shard := range shards {
@@ -106,7 +106,7 @@ func (r *round) shareOffsets(ctx context.Context, ids []string) {
 		g.GroupID = id
 		req.Groups = append(req.Groups, g)
 	}
-	shards := r.client.RequestSharded(ctx, req)
+	shards := r.sharded(ctx, req)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, shard := range shards {

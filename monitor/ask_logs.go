@@ -15,7 +15,9 @@ import (
 // askMetadata asks for the cluster and all its topics. kadm is not used here nor in what follows: it gives up all of an answer for one
 // topic or group that we may not see.
 func (r *round) askMetadata(ctx context.Context) {
-	resp, err := r.client.RequestCachedMetadata(ctx, kmsg.NewPtrMetadataRequest(), r.cfg.Interval/2)
+	resp, err := single(ctx, r.Monitor, func() (*kmsg.MetadataResponse, error) {
+		return r.client.RequestCachedMetadata(ctx, kmsg.NewPtrMetadataRequest(), r.cfg.Interval/2)
+	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
@@ -133,7 +135,7 @@ func (r *round) listOffsets(
 		t.Partitions = append(t.Partitions, p)
 	}
 	asked := time.Now()
-	shards := r.client.RequestSharded(ctx, req)
+	shards := r.sharded(ctx, req)
 	answered := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()

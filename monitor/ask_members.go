@@ -63,7 +63,7 @@ func (r *round) describe(group string, d description) {
 func (r *round) describeClassic(ctx context.Context, ids []string) {
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups = ids
-	shards := r.client.RequestSharded(ctx, req)
+	shards := r.sharded(ctx, req)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, shard := range shards {
@@ -111,7 +111,7 @@ func (m *describedMember) take(topic string, partitions []int32) {
 func (r *round) describeConsumer(ctx context.Context, ids []string) {
 	req := kmsg.NewPtrConsumerGroupDescribeRequest()
 	req.Groups = ids
-	shards := r.client.RequestSharded(ctx, req)
+	shards := r.sharded(ctx, req)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, shard := range shards {
@@ -141,7 +141,7 @@ func (r *round) describeConsumer(ctx context.Context, ids []string) {
 func (r *round) describeShare(ctx context.Context, ids []string) {
 	req := kmsg.NewPtrShareGroupDescribeRequest()
 	req.GroupIDs = ids
-	shards := r.client.RequestSharded(ctx, req)
+	shards := r.sharded(ctx, req)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, shard := range shards {

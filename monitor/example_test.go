@@ -56,6 +56,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	m.Run(ctx)
+	if err := m.Run(ctx); err != nil {
+		fmt.Println(err)
+	}
 	// Output: billing is Empty, orders[0]: commit 1, lag 2, OK
 }

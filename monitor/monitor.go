@@ -2,17 +2,22 @@ package monitor
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-go/sluice"
 )
 
 // Monitor watches the groups of a cluster.
 type Monitor struct {
 	cfg    Config
 	client *kgo.Client
-	book   book // of the rounds alone
+	asking sync.WaitGroup // requests that are under way, also those that nobody waits for any more
+	book   book           // of the rounds alone
 	served atomic.Pointer[Snapshot]
 }
 
@@ -23,29 +28,47 @@ func New(cfg Config) (*Monitor, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	client, err := kgo.NewClient(append(cfg.ClientOptions[:len(cfg.ClientOptions):len(cfg.ClientOptions)],
-		// A group or partition that has trouble is asked for again in the next round. With more tries, those that were asked for in the
-		// same request would wait for it.
-		kgo.RequestRetries(2), kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
-		kgo.RetryTimeout(cfg.Timeout), kgo.MetadataMinAge(min(5*time.Second, cfg.Interval/2)))...)
-	if err != nil {
-		return nil, err
+	m := &Monitor{cfg: cfg, book: newBook()}
+	if err := kgo.ValidateOpts(m.options()...); err != nil {
+		return nil, &sluice.ConfigError{Field: "ClientOptions", Problem: err.Error()}
 	}
-	m := &Monitor{cfg: cfg, client: client, book: newBook()}
 	m.served.Store(&Snapshot{})
 	return m, nil
 }
 
-// Run looks, round after round, until the context ends; then it closes the monitor's client. It keeps going whatever happens to the
-// cluster: what it cannot see, the snapshots say. Run may be called once.
-func (m *Monitor) Run(ctx context.Context) {
-	defer m.client.Close()
+func (m *Monitor) options() []kgo.Opt {
+	return append(m.cfg.ClientOptions[:len(m.cfg.ClientOptions):len(m.cfg.ClientOptions)],
+		// A group or partition that has trouble is asked for again in the next round. With more tries, those that were asked for in the
+		// same request would wait for it.
+		kgo.RequestRetries(2), kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
+		kgo.RetryTimeout(m.cfg.Timeout), kgo.MetadataMinAge(min(5*time.Second, m.cfg.Interval/2)))
+}
+
+// connect makes the client. It does not outlive the context: what hangs in it, such as a dialer without a limit, ends then.
+func (m *Monitor) connect(ctx context.Context) (err error) {
+	m.client, err = kgo.NewClient(append(m.options(), kgo.WithContext(ctx))...)
+	return err
+}
+
+// disconnect closes the client, and waits for what is under way in it.
+func (m *Monitor) disconnect() {
+	m.client.Close()
+	m.asking.Wait()
+}
+
+// Run looks, round after round, until the context ends, and then returns nil. It keeps going whatever happens to the cluster: what it
+// cannot see, the snapshots say. Run may be called once.
+func (m *Monitor) Run(ctx context.Context) error {
+	if err := m.connect(ctx); err != nil {
+		return err
+	}
+	defer m.disconnect()
 	ticker := time.NewTicker(m.cfg.Interval)
 	defer ticker.Stop()
 	for {
 		next := m.round(ctx)
 		if ctx.Err() != nil {
-			return // what a round saw that was cut short is no snapshot
+			return nil // what a round saw that was cut short is no snapshot
 		}
 		m.tell(m.served.Swap(next), next)
 		if m.cfg.OnSnapshot != nil {
@@ -53,10 +76,45 @@ func (m *Monitor) Run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-ticker.C:
 		}
 	}
+}
+
+// ask gives a request to the client, and waits until it is answered, or until the context ends. The client itself waits longer than that
+// where a dialer or a login hangs: requests to a broker wait in line for its connection.
+func ask[T any](ctx context.Context, m *Monitor, request func() T, late func(error) T) T {
+	answer := make(chan T, 1)
+	m.asking.Go(func() { answer <- request() })
+	select {
+	case a := <-answer:
+		return a
+	case <-ctx.Done():
+		return late(ctx.Err())
+	}
+}
+
+// sharded asks all brokers concerned.
+func (m *Monitor) sharded(ctx context.Context, req kmsg.Request) []kgo.ResponseShard {
+	return ask(ctx, m, func() []kgo.ResponseShard { return m.client.RequestSharded(ctx, req) }, func(err error) []kgo.ResponseShard {
+		return []kgo.ResponseShard{{Meta: kgo.BrokerMetadata{NodeID: -1}, Req: req, Err: err}}
+	})
+}
+
+// reply is the answer to a request that goes to one broker.
+type reply[T any] struct {
+	resp T
+	err  error
+}
+
+// single asks one broker.
+func single[T any](ctx context.Context, m *Monitor, request func() (T, error)) (T, error) {
+	r := ask(ctx, m, func() reply[T] {
+		resp, err := request()
+		return reply[T]{resp, err}
+	}, func(err error) reply[T] { return reply[T]{err: err} })
+	return r.resp, r.err
 }
 
 // Snapshot is what the last round saw; its Round is 0 before the first one has ended.

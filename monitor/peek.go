@@ -78,7 +78,9 @@ func (r *round) fetchTails(ctx context.Context, leader int32, logs []*log) {
 		t := &req.Topics[len(req.Topics)-1]
 		t.Partitions = append(t.Partitions, p)
 	}
-	resp, err := r.client.Broker(int(leader)).RetriableRequest(ctx, req)
+	resp, err := single(ctx, r.Monitor, func() (kmsg.Response, error) {
+		return r.client.Broker(int(leader)).RetriableRequest(ctx, req)
+	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {

@@ -42,7 +42,10 @@ func BenchmarkRound(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer m.client.Close()
+	if err := m.connect(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	defer m.disconnect()
 	before := heap()
 	look := func() {
 		s := m.round(context.Background())

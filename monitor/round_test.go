@@ -32,7 +32,9 @@ func watch(t *testing.T, c *bubble.Cluster, opts ...kgo.Opt) *Monitor {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		m.Run(ctx)
+		if err := m.Run(ctx); err != nil {
+			t.Error(err)
+		}
 	}()
 	t.Cleanup(func() {
 		cancel()

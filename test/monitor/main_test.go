@@ -91,7 +91,11 @@ func (k *kit) watch() <-chan *monitor.Snapshot {
 		k.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { m.Run(ctx) })
+	wg.Go(func() {
+		if err := m.Run(ctx); err != nil {
+			k.Error(err)
+		}
+	})
 	k.Cleanup(wg.Wait)
 	k.Cleanup(cancel)
 	return told
