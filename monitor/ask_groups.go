@@ -1,8 +1,9 @@
 package monitor
 
 import (
-	"context"
+	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -11,138 +12,156 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+const groupsARequest = 500
+
+var errLeftOut = errors.New("the broker leaves the group out of its answer: before Kafka 3.0, none tells of many at once")
+
+// groupAnswer is what a round was told of a group.
+type groupAnswer struct {
+	listed      kmsg.ListGroupsResponseGroup
+	coordinator int32
+	commits     []commit
+	err         error // why there are no commits
+	description description
+}
+
+// commit is a group's commit of a partition.
+type commit struct {
+	place
+
+	offset int64
+	lag    int64 // of a share group, as the broker counts it; -1 not told
+	err    error
+}
+
 // askGroups asks every broker for the groups that it coordinates.
-func (r *round) askGroups(ctx context.Context) {
-	shards := r.sharded(ctx, kmsg.NewPtrListGroupsRequest())
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, shard := range shards {
-		err := shard.Err
-		if err == nil {
-			err = kerr.ErrorForCode(shard.Resp.(*kmsg.ListGroupsResponse).ErrorCode) //nolint:forcetypeassert // what is answered to it
-		}
-		if err != nil {
-			r.silent[max(shard.Meta.NodeID, -1)] = true
-			r.problem("groups", fromBroker(shard, err))
-			continue
-		}
-		for _, g := range shard.Resp.(*kmsg.ListGroupsResponse).Groups { //nolint:forcetypeassert // as above
-			if g.GroupType == "" { // before Kafka 3.8
-				g.GroupType = "classic"
+func (r *round) askGroups() (all []question) {
+	for _, b := range r.cluster.Brokers {
+		all = append(all, ask(b.ID, kmsg.NewPtrListGroupsRequest(), func(resp *kmsg.ListGroupsResponse, a reply) {
+			err := a.err
+			if err == nil {
+				err = fromBroker(b.ID, kerr.ErrorForCode(resp.ErrorCode))
 			}
-			g.GroupType = strings.ToLower(g.GroupType)
-			r.groups[g.Group] = &groupAnswer{listed: g, coordinator: shard.Meta.NodeID}
-		}
+			if err != nil {
+				r.silent[b.ID] = err
+				r.problem("groups", err)
+				return
+			}
+			for _, g := range resp.Groups {
+				g.GroupType = cmp.Or(strings.ToLower(g.GroupType), "classic") // it was not told before Kafka 3.8
+				r.groups[g.Group] = &groupAnswer{listed: g, coordinator: b.ID, err: errLeftOut}
+			}
+		}))
 	}
+	return all
 }
 
-// chunks are the IDs of the groups of some types, in portions.
-func (r *round) chunks(types ...string) [][]string {
-	var ids []string
-	for _, id := range slices.Sorted(maps.Keys(r.groups)) {
-		if slices.Contains(types, r.groups[id].listed.GroupType) {
-			ids = append(ids, id)
-		}
-	}
-	return slices.Collect(slices.Chunk(ids, groupsARequest))
+// groupsBy are the groups that have a type of which ok holds, in portions.
+func (r *round) groupsBy(ok func(kind string) bool) []portion[string] {
+	ids := slices.Sorted(maps.Keys(r.groups))
+	ids = slices.DeleteFunc(ids, func(id string) bool { return !ok(r.groups[id].listed.GroupType) })
+	return portions(ids, groupsARequest, func(id string) int32 { return r.groups[id].coordinator })
 }
 
-// askCommits are the requests for the commits of all groups.
-func (r *round) askCommits() (tasks []func(context.Context)) {
-	for _, ids := range r.chunks("classic", "consumer", "streams") {
-		tasks = append(tasks, func(ctx context.Context) { r.fetchOffsets(ctx, ids) })
+// askCommits asks for the commits of all groups.
+func (r *round) askCommits() (all []question) {
+	for _, p := range r.groupsBy(func(kind string) bool { return kind != "share" }) {
+		all = append(all, r.fetchOffsets(p))
 	}
-	for _, ids := range r.chunks("share") {
-		tasks = append(tasks, func(ctx context.Context) { r.shareOffsets(ctx, ids) })
+	for _, p := range r.groupsBy(func(kind string) bool { return kind == "share" }) {
+		all = append(all, r.shareOffsets(p))
 	}
-	return tasks
+	return all
 }
 
-func (r *round) fetchOffsets(ctx context.Context, ids []string) {
+func (r *round) fetchOffsets(p portion[string]) question {
 	req := kmsg.NewPtrOffsetFetchRequest()
-	for _, id := range ids {
+	for _, id := range p.of {
 		g := kmsg.NewOffsetFetchRequestGroup()
 		g.Group = id
 		req.Groups = append(req.Groups, g)
 	}
-	shards := r.sharded(ctx, req)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, shard := range shards {
-		if shard.Err != nil {
-			for _, g := range shard.Req.(*kmsg.OffsetFetchRequest).Groups { //nolint:forcetypeassert // what was asked
-				r.noCommits(g.Group, fromBroker(shard, shard.Err))
-			}
-			continue
+	return ask(p.broker, req, func(resp *kmsg.OffsetFetchResponse, a reply) {
+		if a.err != nil {
+			r.noCommits(p.of, a.err)
+			return
 		}
-		for _, g := range shard.Resp.(*kmsg.OffsetFetchResponse).Groups { //nolint:forcetypeassert // what is answered to it
-			if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
-				r.noCommits(g.Group, fromBroker(shard, err))
-				continue
-			}
-			a := r.groups[g.Group]
-			if a == nil {
-				continue
-			}
+		for _, g := range resp.Groups {
+			var commits []commit
 			for _, t := range g.Topics {
-				if t.Topic == "" {
+				name := cmp.Or(t.Topic, r.book.names[t.TopicID])
+				if name == "" {
 					continue // it is gone, and its ID says nothing to anybody
 				}
 				for _, p := range t.Partitions {
-					err := kerr.ErrorForCode(p.ErrorCode)
-					if p.Offset >= 0 || err != nil {
-						a.commits = append(a.commits, commit{r.book.place(t.Topic, p.Partition), p.Offset, -1, err})
+					if err := kerr.ErrorForCode(p.ErrorCode); p.Offset >= 0 || err != nil {
+						commits = append(commits, commit{r.book.place(name, p.Partition), p.Offset, -1, err})
 					}
 				}
 			}
+			r.committed(p.broker, g.Group, g.ErrorCode, commits)
 		}
-	}
+		r.leftOut(p)
+	})
 }
 
-func (r *round) shareOffsets(ctx context.Context, ids []string) {
+func (r *round) shareOffsets(p portion[string]) question {
 	req := kmsg.NewPtrDescribeShareGroupOffsetsRequest()
-	for _, id := range ids {
+	for _, id := range p.of {
 		g := kmsg.NewDescribeShareGroupOffsetsRequestGroup()
 		g.GroupID = id
 		req.Groups = append(req.Groups, g)
 	}
-	shards := r.sharded(ctx, req)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, shard := range shards {
-		if shard.Err != nil {
-			for _, g := range shard.Req.(*kmsg.DescribeShareGroupOffsetsRequest).Groups { //nolint:forcetypeassert // what was asked
-				r.noCommits(g.GroupID, fromBroker(shard, shard.Err))
-			}
-			continue
+	return ask(p.broker, req, func(resp *kmsg.DescribeShareGroupOffsetsResponse, a reply) {
+		if a.err != nil {
+			r.noCommits(p.of, a.err)
+			return
 		}
-		for _, g := range shard.Resp.(*kmsg.DescribeShareGroupOffsetsResponse).Groups { //nolint:forcetypeassert // what is answered to it
-			if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
-				r.noCommits(g.GroupID, fromBroker(shard, err))
-				continue
-			}
-			a := r.groups[g.GroupID]
-			if a == nil {
-				continue
-			}
+		for _, g := range resp.Groups {
+			var commits []commit
 			for _, t := range g.Topics {
 				for _, p := range t.Partitions {
-					err := kerr.ErrorForCode(p.ErrorCode)
-					if p.StartOffset >= 0 || err != nil {
-						a.commits = append(a.commits, commit{r.book.place(t.Topic, p.Partition), p.StartOffset, p.Lag, err})
+					if err := kerr.ErrorForCode(p.ErrorCode); p.StartOffset >= 0 || err != nil {
+						commits = append(commits, commit{r.book.place(t.Topic, p.Partition), p.StartOffset, p.Lag, err})
 					}
 				}
 			}
+			r.committed(p.broker, g.GroupID, g.ErrorCode, commits)
+		}
+		r.leftOut(p)
+	})
+}
+
+// committed notes a group's commits.
+func (r *round) committed(broker int32, group string, code int16, commits []commit) {
+	a, err := r.groups[group], fromBroker(broker, kerr.ErrorForCode(code))
+	if err == nil && len(commits) > mostPartitions {
+		err = fmt.Errorf("it has commits on %d partitions: at most %d of a group are watched", len(commits), mostPartitions)
+	}
+	switch {
+	case a == nil:
+	case err != nil:
+		r.noCommits([]string{group}, err)
+	default:
+		a.commits, a.err = commits, nil
+	}
+}
+
+// leftOut notes the groups that were asked for, and are not in the answer.
+func (r *round) leftOut(p portion[string]) {
+	for _, id := range p.of {
+		if errors.Is(r.groups[id].err, errLeftOut) {
+			r.noCommits([]string{id}, fromBroker(p.broker, errLeftOut))
 		}
 	}
 }
 
-// noCommits notes why a group's commits are not known.
-func (r *round) noCommits(group string, err error) {
-	if a := r.groups[group]; a != nil {
-		a.err = err
-		if !errors.Is(err, kerr.GroupIDNotFound) { // a group may go at any time
-			r.problem("commits", err)
-		}
+// noCommits notes why groups' commits are not known.
+func (r *round) noCommits(groups []string, err error) {
+	for _, id := range groups {
+		r.groups[id].err = err
+	}
+	if !errors.Is(err, kerr.GroupIDNotFound) { // a group may go at any time
+		r.problem("commits", err)
 	}
 }

@@ -1,112 +1,45 @@
 package monitor
 
 import (
-	"cmp"
-	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// askMetadata asks for the cluster and all its topics. kadm is not used here nor in what follows: it gives up all of an answer for one
-// topic or group that we may not see.
-func (r *round) askMetadata(ctx context.Context) {
-	resp, err := single(ctx, r.Monitor, func() (*kmsg.MetadataResponse, error) {
-		return r.client.RequestCachedMetadata(ctx, kmsg.NewPtrMetadataRequest(), r.cfg.Interval/2)
-	})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil {
-		r.problem("metadata", err)
-		return
-	}
-	r.cluster.Controller = resp.ControllerID
-	if resp.ClusterID != nil {
-		r.cluster.ID = *resp.ClusterID
-	}
-	for _, b := range resp.Brokers {
-		known := Broker{ID: b.NodeID, Host: b.Host, Port: b.Port}
-		if b.Rack != nil {
-			known.Rack = *b.Rack
-		}
-		r.cluster.Brokers = append(r.cluster.Brokers, known)
-	}
-	there := make(map[string]bool, len(resp.Topics))
-	clear(r.book.names)
-	for i := range resp.Topics {
-		if t := &resp.Topics[i]; t.Topic != nil {
-			there[*t.Topic] = true
-			r.book.names[t.TopicID] = *t.Topic
-			if err := r.book.learn(*t.Topic, t); err != nil {
-				r.problem("partitions", err)
+const (
+	logsARequest    = 5_000
+	timestampStart  = -2 // ListOffsets: the log's start
+	timestampEnd    = -1 // ListOffsets: its end
+	readUncommitted = 0  // ListOffsets: the end is the high watermark
+	readCommitted   = 1  // ListOffsets: the end is the last stable offset
+)
+
+func leader(l *log) int32 { return l.leader }
+
+// askOffsets asks for an offset of every log.
+func (r *round) askOffsets(what string, isolation int8, timestamp int64) (all []question) {
+	for _, p := range portions(r.logs(), logsARequest, leader) {
+		all = append(all, r.listOffsets(p, isolation, func(*log) int64 { return timestamp }, func(l *log, a offsetAnswer) {
+			if a.err == nil && a.offset < 0 {
+				a.err = fmt.Errorf("broker %d answers %d", p.broker, a.offset)
 			}
-		}
+			switch {
+			case a.err != nil:
+				l.err = fmt.Errorf("%s of %s[%d]: %w", what, l.topic, l.partition, a.err)
+				r.problem(what, l.err)
+			case timestamp == timestampStart:
+				l.start = a.offset
+			case isolation == readCommitted:
+				l.stable = a.offset
+			default:
+				l.end = a.offset
+				l.history.observe(a.asked, a.answered, a.offset)
+			}
+		}))
 	}
-	for name := range r.book.topics {
-		if !there[name] {
-			delete(r.book.topics, name)
-		}
-	}
-}
-
-// learn takes a topic over from the metadata, and returns what is wrong with it, or with one of its partitions.
-func (b *book) learn(name string, m *kmsg.MetadataResponseTopic) (wrong error) {
-	t := b.topics[name]
-	if t == nil || t.id != m.TopicID && m.ErrorCode == 0 { // made again: nothing of what was known is true
-		t = &topicBook{name: name, id: m.TopicID, logs: map[int32]*log{}}
-		b.topics[name] = t
-	}
-	t.internal, t.err = m.IsInternal, kerr.ErrorForCode(m.ErrorCode)
-	for _, l := range t.logs {
-		l.blank()
-		l.leader, l.err = -1, cmp.Or(t.err, error(kerr.UnknownTopicOrPartition)) // unless it is named below
-	}
-	for _, p := range m.Partitions {
-		l := t.logs[p.Partition]
-		if l == nil {
-			l = &log{place: place{name, p.Partition}}
-			l.blank()
-			t.logs[p.Partition] = l
-		}
-		l.leader, l.replicas, l.inSync, l.err = p.Leader, p.Replicas, p.ISR, kerr.ErrorForCode(p.ErrorCode)
-		if l.err == nil && l.leader < 0 {
-			l.err = kerr.LeaderNotAvailable
-		}
-		if l.err != nil {
-			wrong = fmt.Errorf("%s[%d]: %w", name, p.Partition, l.err)
-		}
-	}
-	if t.err != nil {
-		return fmt.Errorf("%s: %w", name, t.err)
-	}
-	return wrong
-}
-
-// askOffsets are the requests for an offset of every log.
-func (r *round) askOffsets(what string, isolation int8, timestamp int64) (tasks []func(context.Context)) {
-	for logs := range slices.Chunk(r.logs(), logsARequest) {
-		tasks = append(tasks, func(ctx context.Context) {
-			r.listOffsets(ctx, isolation, logs, func(int) int64 { return timestamp }, func(l *log, a offsetAnswer) {
-				switch {
-				case a.err != nil:
-					l.err = fmt.Errorf("%s of %s[%d]: %w", what, l.topic, l.partition, a.err)
-					r.problem(what, l.err)
-				case timestamp == timestampStart:
-					l.start = a.offset
-				case isolation == readCommitted:
-					l.stable = a.offset
-				default:
-					l.end = a.offset
-					l.history.observe(a.asked, a.answered, a.offset)
-				}
-			})
-		})
-	}
-	return tasks
+	return all
 }
 
 // offsetAnswer is an answer to ListOffsets for one log.
@@ -116,54 +49,36 @@ type offsetAnswer struct {
 	err               error
 }
 
-// listOffsets asks for one offset of each log, and tells the answers under the round's lock. The logs are in the order of their topics.
-func (r *round) listOffsets(
-	ctx context.Context, isolation int8, logs []*log, timestamp func(i int) int64, tell func(*log, offsetAnswer),
-) {
+// listOffsets asks for one offset of each log. The logs are in the order of their topics.
+func (r *round) listOffsets(p portion[*log], isolation int8, timestamp func(*log) int64, tell func(*log, offsetAnswer)) question {
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.IsolationLevel = isolation
 	req.TimeoutMillis = int32(r.cfg.Timeout.Milliseconds())
-	for i, l := range logs {
+	for _, l := range p.of {
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != l.topic {
 			t := kmsg.NewListOffsetsRequestTopic()
 			t.Topic = l.topic
 			req.Topics = append(req.Topics, t)
 		}
-		p := kmsg.NewListOffsetsRequestTopicPartition()
-		p.Partition, p.Timestamp = l.partition, timestamp(i)
+		one := kmsg.NewListOffsetsRequestTopicPartition()
+		one.Partition, one.Timestamp = l.partition, timestamp(l)
 		t := &req.Topics[len(req.Topics)-1]
-		t.Partitions = append(t.Partitions, p)
+		t.Partitions = append(t.Partitions, one)
 	}
-	asked := time.Now()
-	shards := r.sharded(ctx, req)
-	answered := time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, shard := range shards {
-		if shard.Err != nil {
-			for _, t := range shard.Req.(*kmsg.ListOffsetsRequest).Topics { //nolint:forcetypeassert // what was asked
-				for _, p := range t.Partitions {
-					if l := r.book.log(place{t.Topic, p.Partition}); l != nil {
-						tell(l, offsetAnswer{err: fromBroker(shard, shard.Err)})
-					}
-				}
+	return ask(p.broker, req, func(resp *kmsg.ListOffsetsResponse, a reply) {
+		if a.err != nil {
+			for _, l := range p.of {
+				tell(l, offsetAnswer{err: a.err})
 			}
-			continue
+			return
 		}
-		for _, t := range shard.Resp.(*kmsg.ListOffsetsResponse).Topics { //nolint:forcetypeassert // what is answered to it
-			for _, p := range t.Partitions {
-				if l := r.book.log(place{t.Topic, p.Partition}); l != nil {
-					tell(l, offsetAnswer{p.Offset, p.Timestamp, asked, answered, fromBroker(shard, kerr.ErrorForCode(p.ErrorCode))})
+		for _, t := range resp.Topics {
+			for _, one := range t.Partitions {
+				if l := r.book.log(place{t.Topic, one.Partition}); l != nil {
+					err := fromBroker(p.broker, kerr.ErrorForCode(one.ErrorCode))
+					tell(l, offsetAnswer{one.Offset, one.Timestamp, a.asked, a.answered, err})
 				}
 			}
 		}
-	}
-}
-
-// fromBroker names the broker that an error comes from, where it is known.
-func fromBroker(shard kgo.ResponseShard, err error) error {
-	if err == nil || shard.Meta.NodeID < 0 {
-		return err
-	}
-	return fmt.Errorf("broker %d: %w", shard.Meta.NodeID, err)
+	})
 }

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -30,18 +29,23 @@ type describedMember struct {
 	has        []place
 }
 
-// askMembers are the requests that describe all groups.
-func (r *round) askMembers() (tasks []func(context.Context)) {
-	for _, ids := range r.chunks("classic") {
-		tasks = append(tasks, func(ctx context.Context) { r.describeClassic(ctx, ids) })
+// askMembers asks for the descriptions of all groups.
+func (r *round) askMembers() (all []question) {
+	for kind, describe := range map[string]func(portion[string]) question{
+		"classic": r.describeClassic, "consumer": r.describeConsumer, "share": r.describeShare,
+	} {
+		for _, p := range r.groupsBy(func(of string) bool { return of == kind }) {
+			all = append(all, describe(p))
+		}
 	}
-	for _, ids := range r.chunks("consumer") {
-		tasks = append(tasks, func(ctx context.Context) { r.describeConsumer(ctx, ids) })
+	return all
+}
+
+// notDescribed notes why groups are not described.
+func (r *round) notDescribed(groups []string, err error) {
+	for _, id := range groups {
+		r.describe(id, description{err: err})
 	}
-	for _, ids := range r.chunks("share") {
-		tasks = append(tasks, func(ctx context.Context) { r.describeShare(ctx, ids) })
-	}
-	return tasks
 }
 
 // describe notes the description of a group.
@@ -60,27 +64,22 @@ func (r *round) describe(group string, d description) {
 	a.description = d
 }
 
-func (r *round) describeClassic(ctx context.Context, ids []string) {
+func (r *round) describeClassic(p portion[string]) question {
 	req := kmsg.NewPtrDescribeGroupsRequest()
-	req.Groups = ids
-	shards := r.sharded(ctx, req)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, shard := range shards {
-		if shard.Err != nil {
-			for _, id := range shard.Req.(*kmsg.DescribeGroupsRequest).Groups { //nolint:forcetypeassert // what was asked
-				r.describe(id, description{err: fromBroker(shard, shard.Err)})
-			}
-			continue
+	req.Groups = p.of
+	return ask(p.broker, req, func(resp *kmsg.DescribeGroupsResponse, a reply) {
+		if a.err != nil {
+			r.notDescribed(p.of, a.err)
+			return
 		}
-		for _, g := range shard.Resp.(*kmsg.DescribeGroupsResponse).Groups { //nolint:forcetypeassert // what is answered to it
-			d := description{state: g.State, protocol: g.Protocol, err: fromBroker(shard, kerr.ErrorForCode(g.ErrorCode))}
+		for _, g := range resp.Groups {
+			d := description{state: g.State, protocol: g.Protocol, err: fromBroker(p.broker, kerr.ErrorForCode(g.ErrorCode))}
 			for i := range g.Members {
 				d.members = append(d.members, classicMember(&g.Members[i], g.ProtocolType))
 			}
 			r.describe(g.Group, d)
 		}
-	}
+	})
 }
 
 // classicMember reads what a member told the group, in the consumers' own format.
@@ -108,21 +107,16 @@ func (m *describedMember) take(topic string, partitions []int32) {
 	m.Partitions = len(m.has)
 }
 
-func (r *round) describeConsumer(ctx context.Context, ids []string) {
+func (r *round) describeConsumer(p portion[string]) question {
 	req := kmsg.NewPtrConsumerGroupDescribeRequest()
-	req.Groups = ids
-	shards := r.sharded(ctx, req)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, shard := range shards {
-		if shard.Err != nil {
-			for _, id := range shard.Req.(*kmsg.ConsumerGroupDescribeRequest).Groups { //nolint:forcetypeassert // what was asked
-				r.describe(id, description{err: fromBroker(shard, shard.Err)})
-			}
-			continue
+	req.Groups = p.of
+	return ask(p.broker, req, func(resp *kmsg.ConsumerGroupDescribeResponse, a reply) {
+		if a.err != nil {
+			r.notDescribed(p.of, a.err)
+			return
 		}
-		for _, g := range shard.Resp.(*kmsg.ConsumerGroupDescribeResponse).Groups { //nolint:forcetypeassert // what is answered to it
-			d := description{state: g.State, protocol: g.AssignorName, err: fromBroker(shard, kerr.ErrorForCode(g.ErrorCode))}
+		for _, g := range resp.Groups {
+			d := description{state: g.State, protocol: g.AssignorName, err: fromBroker(p.broker, kerr.ErrorForCode(g.ErrorCode))}
 			for _, m := range g.Members {
 				member := describedMember{
 					Member:     Member{ID: m.MemberID, InstanceID: text(m.InstanceID), ClientID: m.ClientID, Host: m.ClientHost},
@@ -135,24 +129,19 @@ func (r *round) describeConsumer(ctx context.Context, ids []string) {
 			}
 			r.describe(g.Group, d)
 		}
-	}
+	})
 }
 
-func (r *round) describeShare(ctx context.Context, ids []string) {
+func (r *round) describeShare(p portion[string]) question {
 	req := kmsg.NewPtrShareGroupDescribeRequest()
-	req.GroupIDs = ids
-	shards := r.sharded(ctx, req)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, shard := range shards {
-		if shard.Err != nil {
-			for _, id := range shard.Req.(*kmsg.ShareGroupDescribeRequest).GroupIDs { //nolint:forcetypeassert // what was asked
-				r.describe(id, description{err: fromBroker(shard, shard.Err)})
-			}
-			continue
+	req.GroupIDs = p.of
+	return ask(p.broker, req, func(resp *kmsg.ShareGroupDescribeResponse, a reply) {
+		if a.err != nil {
+			r.notDescribed(p.of, a.err)
+			return
 		}
-		for _, g := range shard.Resp.(*kmsg.ShareGroupDescribeResponse).Groups { //nolint:forcetypeassert // what is answered to it
-			d := description{state: g.GroupState, protocol: g.Assignor, err: fromBroker(shard, kerr.ErrorForCode(g.ErrorCode))}
+		for _, g := range resp.Groups {
+			d := description{state: g.GroupState, protocol: g.Assignor, err: fromBroker(p.broker, kerr.ErrorForCode(g.ErrorCode))}
 			for _, m := range g.Members {
 				member := describedMember{
 					Member:     Member{ID: m.MemberID, ClientID: m.ClientID, Host: m.ClientHost},
@@ -165,12 +154,5 @@ func (r *round) describeShare(ctx context.Context, ids []string) {
 			}
 			r.describe(g.GroupID, d)
 		}
-	}
-}
-
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
+	})
 }

@@ -57,8 +57,8 @@ func (r *round) unlisted(before *Snapshot) (all []Group) {
 		switch {
 		case r.groups[g.ID] != nil:
 			continue
-		case r.silent[g.Coordinator] || r.silent[-1]:
-			g.Err = fmt.Errorf("its coordinator, broker %d, did not list its groups: %w", g.Coordinator, r.problems["groups"])
+		case r.silent[g.Coordinator] != nil:
+			g.Err = fmt.Errorf("its coordinator does not list its groups: %w", r.silent[g.Coordinator])
 		case !up[g.Coordinator] && r.at.Sub(g.AsOf) <= r.cfg.Rules.Window:
 			g.Err = fmt.Errorf("its coordinator, broker %d, is gone, and no other broker lists the group", g.Coordinator)
 		default:
@@ -142,7 +142,7 @@ func (r *round) partition(group string, c commit, team *team) Partition {
 		p.Commit = -1
 		return p
 	case l == nil:
-		p.Err = fmt.Errorf("topic %s has no partition %d any more", c.topic, c.partition)
+		p.Err = r.book.missing(c.place)
 		return p
 	}
 	p.Start, p.Stable, p.End, p.Err = l.start, min(l.stable, l.end), l.end, l.err

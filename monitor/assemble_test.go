@@ -19,7 +19,7 @@ func TestGroupsThatNobodyLists(t *testing.T) {
 	}}
 	r := round{
 		Monitor: &Monitor{cfg: Config{}.withDefaults()}, at: epoch, cluster: Cluster{Brokers: []Broker{{ID: 1}, {ID: 2}}},
-		silent: map[int32]bool{2: true}, problems: map[string]error{"groups": kerr.CoordinatorLoadInProgress},
+		silent: map[int32]error{2: kerr.CoordinatorLoadInProgress},
 	}
 	var got []string
 	for _, g := range r.unlisted(before) {

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -98,6 +99,14 @@ func (b *book) log(at place) *log {
 		return t.logs[at.partition]
 	}
 	return nil
+}
+
+// missing is why a partition has no log.
+func (b *book) missing(at place) error {
+	if t := b.topics[at.topic]; t != nil && t.err != nil {
+		return fmt.Errorf("topic %s: %w", at.topic, t.err)
+	}
+	return fmt.Errorf("topic %s has no partition %d any more", at.topic, at.partition)
 }
 
 // row is what is remembered of a group on a partition.

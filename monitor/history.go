@@ -102,9 +102,6 @@ func (h *history) room() {
 	h.samples = slices.Delete(h.samples, drop, drop+1)
 }
 
-// forget drops everything: the topic was made again.
-func (h *history) forget() { h.samples = nil }
-
 // span is when a record was written: after early, not after late. open says that early is not known, and that late is when we first
 // saw the record.
 type span struct {

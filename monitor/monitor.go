@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-go/sluice"
 )
@@ -80,41 +79,6 @@ func (m *Monitor) Run(ctx context.Context) error {
 		case <-ticker.C:
 		}
 	}
-}
-
-// ask gives a request to the client, and waits until it is answered, or until the context ends. The client itself waits longer than that
-// where a dialer or a login hangs: requests to a broker wait in line for its connection.
-func ask[T any](ctx context.Context, m *Monitor, request func() T, late func(error) T) T {
-	answer := make(chan T, 1)
-	m.asking.Go(func() { answer <- request() })
-	select {
-	case a := <-answer:
-		return a
-	case <-ctx.Done():
-		return late(ctx.Err())
-	}
-}
-
-// sharded asks all brokers concerned.
-func (m *Monitor) sharded(ctx context.Context, req kmsg.Request) []kgo.ResponseShard {
-	return ask(ctx, m, func() []kgo.ResponseShard { return m.client.RequestSharded(ctx, req) }, func(err error) []kgo.ResponseShard {
-		return []kgo.ResponseShard{{Meta: kgo.BrokerMetadata{NodeID: -1}, Req: req, Err: err}}
-	})
-}
-
-// reply is the answer to a request that goes to one broker.
-type reply[T any] struct {
-	resp T
-	err  error
-}
-
-// single asks one broker.
-func single[T any](ctx context.Context, m *Monitor, request func() (T, error)) (T, error) {
-	r := ask(ctx, m, func() reply[T] {
-		resp, err := request()
-		return reply[T]{resp, err}
-	}, func(err error) reply[T] { return reply[T]{err: err} })
-	return r.resp, r.err
 }
 
 // Snapshot is what the last round saw; its Round is 0 before the first one has ended.

@@ -23,16 +23,13 @@ type tail struct{ from, hollow, stable int64 }
 
 // peek looks into logs whose groups stand shortly before the end: it reads what lies there.
 func (r *round) peek(ctx context.Context) {
-	byLeader := map[int32][]*log{}
-	for _, l := range r.stands() {
-		byLeader[l.leader] = append(byLeader[l.leader], l)
+	logs := r.stands()
+	slices.SortFunc(logs, func(a, b *log) int { return byPlace(a.place, b.place) })
+	var all []question
+	for _, p := range portions(logs, peeksMost, leader) {
+		all = append(all, r.fetchTails(p))
 	}
-	var tasks []func(context.Context)
-	for leader, logs := range byLeader {
-		slices.SortFunc(logs, func(a, b *log) int { return byPlace(a.place, b.place) })
-		tasks = append(tasks, func(ctx context.Context) { r.fetchTails(ctx, leader, logs) })
-	}
-	r.step(ctx, tasks...)
+	r.step(ctx, all...)
 }
 
 // stands are the logs with a group that has stood since the last round, where it is not known yet why; tail.from is its commit.
@@ -64,45 +61,44 @@ func (r *round) stands() (logs []*log) {
 }
 
 // fetchTails reads the ends of logs from their leader.
-func (r *round) fetchTails(ctx context.Context, leader int32, logs []*log) {
+func (r *round) fetchTails(p portion[*log]) question {
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel, req.SessionEpoch = 0, 0, math.MaxInt32, readCommitted, -1
-	for _, l := range logs {
+	for _, l := range p.of {
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != l.topic {
 			t := kmsg.NewFetchRequestTopic()
 			t.Topic, t.TopicID = l.topic, r.book.topics[l.topic].id
 			req.Topics = append(req.Topics, t)
 		}
-		p := kmsg.NewFetchRequestTopicPartition()
-		p.Partition, p.FetchOffset, p.PartitionMaxBytes = l.partition, l.tail.from, peekBytes
+		one := kmsg.NewFetchRequestTopicPartition()
+		one.Partition, one.FetchOffset, one.PartitionMaxBytes = l.partition, l.tail.from, peekBytes
 		t := &req.Topics[len(req.Topics)-1]
-		t.Partitions = append(t.Partitions, p)
+		t.Partitions = append(t.Partitions, one)
 	}
-	resp, err := single(ctx, r.Monitor, func() (kmsg.Response, error) {
-		return r.client.Broker(int(leader)).RetriableRequest(ctx, req)
-	})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err == nil {
-		err = kerr.ErrorForCode(resp.(*kmsg.FetchResponse).ErrorCode) //nolint:forcetypeassert // what is answered to it
-	}
-	if err != nil {
-		for _, l := range logs {
-			l.tail.from = l.tail.hollow // to be looked at again
+	return ask(p.broker, req, func(resp *kmsg.FetchResponse, a reply) {
+		err := a.err
+		if err == nil {
+			err = fromBroker(p.broker, kerr.ErrorForCode(resp.ErrorCode))
 		}
-		r.problem("log tails", err)
-		return
-	}
-	for _, t := range resp.(*kmsg.FetchResponse).Topics { //nolint:forcetypeassert // as above
-		name := cmp.Or(t.Topic, r.book.names[t.TopicID])
-		for i := range t.Partitions {
-			p := &t.Partitions[i]
-			// A right to read is not needed for anything else: without it, markers count as records.
-			if l := r.book.log(place{name, p.Partition}); l != nil && p.ErrorCode == 0 {
-				l.tail.hollow = min(l.tail.hollow, hollowFrom(p.RecordBatches, p.AbortedTransactions, l.tail.from, l.tail.stable))
+		if err != nil {
+			for _, l := range p.of {
+				l.tail.from = l.tail.hollow // to be looked at again
+			}
+			r.problem("log tails", err)
+			return
+		}
+		for _, t := range resp.Topics {
+			name := cmp.Or(t.Topic, r.book.names[t.TopicID])
+			for i := range t.Partitions {
+				one := &t.Partitions[i]
+				// A right to read is not needed for anything else: without it, markers count as records.
+				if l := r.book.log(place{name, one.Partition}); l != nil && one.ErrorCode == 0 {
+					hollow := hollowFrom(one.RecordBatches, one.AbortedTransactions, l.tail.from, l.tail.stable)
+					l.tail.hollow = min(l.tail.hollow, hollow)
+				}
 			}
 		}
-	}
+	})
 }
 
 // hollowFrom says from which offset on, up to stable, only markers and aborted records lie. What was read begins at from. It is stable

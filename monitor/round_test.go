@@ -275,7 +275,7 @@ func TestABrokerThatListsNothing(t *testing.T) {
 				continue
 			}
 			unlisted++
-			if g.Err == nil || !strings.Contains(g.Err.Error(), "broker 1, did not list its groups") || g.AsOf.Equal(s.At) || len(g.Partitions) != 1 {
+			if g.Err == nil || !strings.Contains(g.Err.Error(), "does not list its groups: broker 1: ") || g.AsOf.Equal(s.At) || len(g.Partitions) != 1 {
 				t.Errorf("%+v", g)
 			}
 		}

@@ -6,6 +6,12 @@ import (
 	"time"
 )
 
+const (
+	soundingsAPass = 5_000 // the logs that are sounded at most
+	soundingPasses = 6     // in a round: with each, more is known of when a record was written
+	offsetsSounded = 8     // of a log in a round: many groups may stand at as many places
+)
+
 // sought is the first record that a group has not handled, on a log where its time is not known well enough.
 type sought struct {
 	log    *log
@@ -44,11 +50,11 @@ func (r *round) seek() (all []*sought) {
 	return all
 }
 
-// soundings are the requests of one pass.
-func (r *round) soundings(all []*sought) (tasks []func(context.Context)) {
+// soundings are the questions of one pass.
+func (r *round) soundings(sought []*sought) (all []question) {
 	at := map[*log]time.Time{}
 	var logs []*log
-	for _, s := range all {
+	for _, s := range sought {
 		if _, taken := at[s.log]; taken || len(logs) == soundingsAPass {
 			continue
 		}
@@ -65,19 +71,17 @@ func (r *round) soundings(all []*sought) (tasks []func(context.Context)) {
 		logs = append(logs, s.log)
 	}
 	slices.SortFunc(logs, func(a, b *log) int { return byPlace(a.place, b.place) })
-	for part := range slices.Chunk(logs, logsARequest) {
-		tasks = append(tasks, func(ctx context.Context) {
-			r.listOffsets(ctx, readUncommitted, part, func(i int) int64 { return at[part[i]].UnixMilli() }, func(l *log, a offsetAnswer) {
-				switch {
-				case a.err != nil:
-					r.problem("soundings", a.err)
-				case a.offset < 0:
-					l.history.soundEnd(at[l])
-				default:
-					l.history.sound(at[l], time.UnixMilli(a.timestamp), a.offset)
-				}
-			})
-		})
+	for _, p := range portions(logs, logsARequest, leader) {
+		all = append(all, r.listOffsets(p, readUncommitted, func(l *log) int64 { return at[l].UnixMilli() }, func(l *log, a offsetAnswer) {
+			switch {
+			case a.err != nil:
+				r.problem("soundings", a.err)
+			case a.offset < 0:
+				l.history.soundEnd(at[l])
+			default:
+				l.history.sound(at[l], time.UnixMilli(a.timestamp), a.offset)
+			}
+		}))
 	}
-	return tasks
+	return all
 }

@@ -5,15 +5,19 @@ import (
 	"time"
 )
 
-// fill looks every 10 seconds, for as long as lags lasts; each is the lag of a minute. The group handles 100 records a look.
+// fill looks every 10 seconds; each of lags is that of a minute, and between them it changes evenly. The group handles 100 records a look.
 func fill(lags ...int64) *window {
 	var w window
 	r := Rules{}.withDefaults()
 	at, commit := epoch, int64(0)
-	for _, lag := range lags {
-		for range 6 {
-			w.see(at, commit, lag, aReader, r)
+	for i, lag := range lags {
+		next := lags[min(i+1, len(lags)-1)]
+		for look := range int64(6) {
+			w.see(at, commit, lag+(next-lag)*look/6, aReader, r)
 			at, commit = at.Add(10*time.Second), commit+100
+			if i == len(lags)-1 {
+				break
+			}
 		}
 	}
 	return &w
@@ -26,8 +30,8 @@ func TestDrain(t *testing.T) {
 		from, to time.Duration
 		ok       bool
 	}{
-		"it catches up":           {[]int64{5000, 4900, 4800, 4700, 4600, 4500}, 30 * time.Minute, 70 * time.Minute, true},
-		"after a burst":           {[]int64{0, 0, 0, 0, 9000, 8000, 7000, 6000, 5000}, 4 * time.Minute, 7 * time.Minute, true},
+		"it catches up":           {[]int64{5000, 4900, 4800, 4700, 4600, 4500}, 44 * time.Minute, 46 * time.Minute, true},
+		"after a burst":           {[]int64{0, 0, 0, 0, 9000, 8000, 7000, 6000, 5000}, 4*time.Minute + 50*time.Second, 5*time.Minute + 10*time.Second, true},
 		"it has caught up":        {[]int64{100, 50, 0}, 0, 0, true},
 		"it stays where it is":    {[]int64{100, 100, 100, 100}, 0, 0, false},
 		"it falls behind":         {[]int64{100, 200, 300, 400}, 0, 0, false},
