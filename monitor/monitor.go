@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,7 @@ func New(cfg Config) (*Monitor, error) {
 }
 
 func (m *Monitor) options() []kgo.Opt {
-	return append(m.cfg.ClientOptions[:len(m.cfg.ClientOptions):len(m.cfg.ClientOptions)],
+	return append(slices.Clip(m.cfg.ClientOptions),
 		// A group or partition that has trouble is asked for again in the next round. With more tries, those that were asked for in the
 		// same request would wait for it.
 		kgo.RequestRetries(2), kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),

@@ -27,8 +27,8 @@ func TestHollowTails(t *testing.T) {
 		var log []byte
 		var aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction
 		type open struct {
-			first, end int64
-			begun      bool
+			first int64
+			begun bool
 		}
 		var producers [3]open
 		var records []int64 // the ends of committed batches

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,7 +84,7 @@ func TestABrokerThatDoesNotAnswer(t *testing.T) {
 			}
 		}
 		live()
-		if s := rounds(c, m, 3); len(s.Problems) > 0 || s.Complete != s.At {
+		if s := rounds(c, m, 3); len(s.Problems) > 0 || !s.Complete.Equal(s.At) {
 			t.Errorf("afterwards: %v", s.Problems)
 		}
 	}
@@ -105,29 +106,28 @@ func TestABrokerThatDoesNotAnswer(t *testing.T) {
 	})
 	t.Run("no broker at its address", func(t *testing.T) {
 		bubble.Run(t, topics, func(t *testing.T, c *bubble.Cluster) {
-			link, down := c.NewLink(), false
+			link := c.NewLink()
+			var down atomic.Bool
 			run(t, c, watch(t, c, lame(c, func(ctx context.Context, network, address string) (net.Conn, error) {
-				if down {
+				if down.Load() {
 					return nil, errors.New("connection refused")
 				}
 				return link.Dial(ctx, network, address)
 			})), func() {
-				down = true
+				down.Store(true)
 				link.Drop()
-			}, func() { down = false })
+			}, func() { down.Store(false) })
 		}, ports)
 	})
 	t.Run("a dialer that hangs whatever its context says", func(t *testing.T) {
 		bubble.Run(t, topics, func(t *testing.T, c *bubble.Cluster) {
-			link, gate := c.NewLink(), make(chan struct{})
-			close(gate)
+			link := c.NewLink()
 			run(t, c, watch(t, c, lame(c, func(ctx context.Context, network, address string) (net.Conn, error) {
-				<-gate
 				return link.Dial(context.WithoutCancel(ctx), network, address)
 			})), func() {
-				gate = make(chan struct{})
+				link.Freeze()
 				link.Drop()
-			}, func() { close(gate) })
+			}, link.Thaw)
 		}, ports)
 	})
 }

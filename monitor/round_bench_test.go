@@ -67,8 +67,7 @@ func BenchmarkRound(b *testing.B) {
 }
 
 func heap() int64 {
-	runtime.GC()
-	runtime.GC()
+	runtime.GC() //nolint:revive // what is no garbage is to be measured
 	var s runtime.MemStats
 	runtime.ReadMemStats(&s)
 	return int64(s.HeapAlloc)

@@ -306,7 +306,7 @@ func TestAMonitorOutlivesItsBrokers(t *testing.T) {
 		}
 		link.Thaw()
 		link.Drop()
-		if s = rounds(c, m, 3); len(s.Problems) > 0 || groupOf(t, s, "g").Err != nil || s.Complete != s.At {
+		if s = rounds(c, m, 3); len(s.Problems) > 0 || groupOf(t, s, "g").Err != nil || !s.Complete.Equal(s.At) {
 			t.Errorf("afterwards: problems %v, %+v", s.Problems, groupOf(t, s, "g"))
 		}
 	})
@@ -418,7 +418,7 @@ func TestASnapshotNeverChanges(t *testing.T) {
 
 func written(t *testing.T, s *Snapshot) string {
 	t.Helper()
-	text, err := json.Marshal(s)
+	text, err := json.Marshal(s) //nolint:musttag // the names do not matter here
 	if err != nil {
 		t.Fatal(err)
 	}

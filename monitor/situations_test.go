@@ -70,7 +70,7 @@ func (c script) play() (all []told) {
 
 func always(n int) func(int) int { return func(int) int { return n } }
 
-// during is n in the seconds from from to to, and otherwise elsewhere.
+// during is n from one second to another, and otherwise elsewhere.
 func during(from, to, n, elsewhere int) func(int) int {
 	return func(s int) int {
 		if s >= from && s < to {

@@ -4,22 +4,22 @@ package monitor
 type Status int8
 
 const (
-	// Unknown: the partition or the group's commit could not be seen, or there is no commit and nothing to judge yet. Burrow's NOTFOUND.
+	// Unknown is a partition or a commit that could not be seen, or one without a commit and nothing to judge yet: Burrow's NOTFOUND.
 	Unknown Status = 0
 
-	// OK: the group has caught up, or makes progress.
+	// OK is a group that has caught up, or makes progress.
 	OK Status = 1
 
-	// Warn: the group makes progress and falls behind all the same.
+	// Warn is a group that makes progress, and falls behind all the same.
 	Warn Status = 2
 
-	// Stop: there are records, the commit does not move, and nobody reads the partition.
+	// Stop is a group with records to read whose commit does not move, and nobody reads the partition.
 	Stop Status = 4
 
-	// Stall: there are records, somebody reads the partition, and the commit does not move.
+	// Stall is the same where somebody reads the partition.
 	Stall Status = 5
 
-	// Rewind: the commit went back, and the group is not where it was yet.
+	// Rewind is a group whose commit went back, and that is not where it was yet.
 	Rewind Status = 6
 )
 

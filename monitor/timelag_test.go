@@ -28,7 +28,7 @@ func (l *truth) answer(h *history, now, at time.Time, start int64) {
 	h.sound(at, time.UnixMilli(l.written[o].UnixMilli()), o)
 }
 
-// evenly writes n records in the time from from to to, after the epoch.
+// evenly writes n records between two times, which are counted from the epoch.
 func (l *truth) evenly(from, to time.Duration, n int) *truth {
 	for i := range n {
 		l.written = append(l.written, epoch.Add(from+(to-from)*time.Duration(i)/time.Duration(n)).Truncate(time.Millisecond))

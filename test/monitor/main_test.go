@@ -155,7 +155,7 @@ func (k *kit) shareFromTheStart(group string) {
 	r := kmsg.NewIncrementalAlterConfigsRequestResource()
 	r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeGroupConfig, group
 	c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-	c.Name, c.Value = "share.auto.offset.reset", kmsg.StringPtr("earliest")
+	c.Name, c.Value = "share.auto.offset.reset", new("earliest")
 	r.Configs, req.Resources = append(r.Configs, c), append(req.Resources, r)
 	if _, err := req.RequestWith(k.Context(), k.client); err != nil {
 		k.Fatal(err)
