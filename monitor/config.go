@@ -12,8 +12,8 @@ import (
 
 // Config is what a Monitor is made of. Its zero values are defaults, but for ClientOptions.
 type Config struct {
-	// ClientOptions reach the cluster: kgo.SeedBrokers, TLS, SASL. Required. How often and for how long requests are tried is the monitor's
-	// own affair: these options come after yours.
+	// ClientOptions reach the cluster: kgo.SeedBrokers, TLS, SASL. Required. How often requests are tried is the monitor's own affair: these
+	// options come after yours. Run returns when a dialer of yours has: it should heed its context.
 	ClientOptions []kgo.Opt
 
 	// Interval is the time from the beginning of one round to the beginning of the next. Default 10 seconds; at most a sixth of
@@ -30,8 +30,8 @@ type Config struct {
 	// Rules say how groups are judged.
 	Rules Rules
 
-	// Timeout is how long each step of a round may take; a broker that answers later spoils the rows that it should have told. Default
-	// 5 seconds.
+	// Timeout is how long a broker may take to answer a request. One that takes longer is asked nothing more in that round, and the rows
+	// that it should have told keep what was known, and say so. Default 5 seconds.
 	Timeout time.Duration
 }
 

@@ -38,10 +38,8 @@ func New(cfg Config) (*Monitor, error) {
 
 func (m *Monitor) options() []kgo.Opt {
 	return append(slices.Clip(m.cfg.ClientOptions),
-		// A group or partition that has trouble is asked for again in the next round. With more tries, those that were asked for in the
-		// same request would wait for it.
-		kgo.RequestRetries(2), kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
-		kgo.RetryTimeout(m.cfg.Timeout), kgo.MetadataMinAge(min(5*time.Second, m.cfg.Interval/2)))
+		// A broker that is down is asked again in the next round.
+		kgo.RequestRetries(2), kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }))
 }
 
 // connect makes the client. It does not outlive the context: what hangs in it, such as a dialer without a limit, ends then.

@@ -479,6 +479,33 @@ func TestATopicMadeAgain(t *testing.T) {
 	})
 }
 
+// So does one that is made again between two rounds, and is longer than it was.
+func TestATopicMadeAgainUnseen(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 100, 0)
+		commitAt(t, c, "g", "orders", 0, 50)
+		m := watch(t, c)
+		time.Sleep(15*time.Minute + time.Second) // virtual: between two rounds
+		before, admin := m.Snapshot(), c.Admin()
+		if _, err := admin.DeleteTopics(t.Context(), "orders"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, "orders"); err != nil {
+			t.Fatal(err)
+		}
+		c.Reconnect()
+		c.Produce("orders", 0, 0, 150, 0)
+		commitAt(t, c, "g", "orders", 0, 5)
+		if n := m.Snapshot().Round; n != before.Round {
+			t.Fatalf("round %d after round %d", n, before.Round)
+		}
+		s := rounds(c, m, 2)
+		if p := partitionOf(t, s, "g", "orders", 0); p.Err != nil || p.Lag != 145 || p.Status != OK || p.TimeLag.Behind > time.Minute || p.Watched > 0.1 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
 // Records that were deleted before a group had handled them are counted, once.
 func TestRecordsLostToRetention(t *testing.T) {
 	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {

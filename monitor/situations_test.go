@@ -139,6 +139,12 @@ func TestSituations(t *testing.T) {
 			},
 			want: []want{{Stop, 3*hour + 9*minute, 3*hour + 11*minute, 4*hour + minute}},
 		},
+		"a stopped group that takes a while to begin again": {
+			script: script{
+				hours: 6, write: always(10), work: during(3*hour, 4*hour+5*minute, 0, 100), who: membersWhile(during(3*hour, 4*hour, 0, 1)),
+			},
+			want: []want{{Stop, 3*hour + 9*minute, 3*hour + 11*minute, 4*hour + minute}},
+		},
 		"two outages, a day apart": {
 			script: script{
 				hours: 36, write: always(1), work: func(s int) int { return during(3*hour, 4*hour, 0, 100)(s % (24 * hour)) },
@@ -237,8 +243,16 @@ func TestSituations(t *testing.T) {
 			script: script{hours: 4, write: always(10), work: always(100), move: func(s int, p int64) int64 {
 				return map[bool]int64{true: 0, false: p}[s == 2*hour]
 			}},
-			want: []want{{Rewind, 2 * hour, 2*hour + 20, 2*hour + 16*minute}},
+			want: []want{{Rewind, 2 * hour, 2*hour + 20, 2*hour + 11*minute}},
 		},
+		"a topic that grows, and a group that is never more than 40 seconds behind": {script: script{
+			hours: 2, write: func(s int) int { return 100 + s/5 }, work: always(1), move: func(s int, _ int64) (written int64) {
+				for i := range max(s-39, 0) {
+					written += int64(100 + i/5)
+				}
+				return written
+			},
+		}},
 		"a seek to the end": {script: script{hours: 4, write: always(100), work: during(0, 2*hour, 90, 100), allowed: 1_000_000, move: func(s int, p int64) int64 {
 			return map[bool]int64{true: int64(s) * 100, false: p}[s == 2*hour]
 		}}},

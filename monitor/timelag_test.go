@@ -197,6 +197,20 @@ func TestHistoryOfALogThatWentBack(t *testing.T) {
 	}
 }
 
+// While a log stands still, its history does not grow, and knows until when.
+func TestHistoryOfAnIdleLog(t *testing.T) {
+	t.Parallel()
+	var h history
+	at := func(s int) time.Time { return epoch.Add(time.Duration(s) * time.Second) }
+	for s := range 100 {
+		h.observe(at(s), at(s), 5)
+	}
+	h.observe(at(100), at(100), 6)
+	if w, ok := h.written(5); !ok || len(h.samples) != 2 || !w.early.Equal(at(99)) || !w.late.Equal(at(100)) {
+		t.Errorf("%v %+v of %+v", ok, w, h.samples)
+	}
+}
+
 // Records' own times may be anything: what they say is taken only where it fits what we have seen ourselves.
 func TestSoundingsThatContradict(t *testing.T) {
 	t.Parallel()

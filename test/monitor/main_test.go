@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -157,19 +158,23 @@ func (k *kit) shareFromTheStart(group string) {
 	c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 	c.Name, c.Value = "share.auto.offset.reset", new("earliest")
 	r.Configs, req.Resources = append(r.Configs, c), append(req.Resources, r)
-	if _, err := req.RequestWith(k.Context(), k.client); err != nil {
+	resp, err := req.RequestWith(k.Context(), k.client)
+	if err != nil {
+		k.Fatal(err)
+	}
+	if err := kerr.ErrorForCode(resp.Resources[0].ErrorCode); err != nil {
 		k.Fatal(err)
 	}
 }
 
-// cpu is what this process has used.
-func cpu(t *testing.T) time.Duration {
+// used is what this process has used of CPU, and of memory at most, in MiB.
+func used(t *testing.T) (cpu time.Duration, memory int64) {
 	t.Helper()
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		t.Fatal(err)
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss >> 10
 }
 
 func name(i int) string { return fmt.Sprintf("group-%05d", i) }

@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-go/sluice/monitor"
 )
 
-// Groups of every protocol are seen with their members, and as caught up when they are.
+// Groups of every protocol are seen with their members, and as caught up when they are. Where a share group stands is not looked at: the
+// broker tells no offset before it has written one.
 func TestGroupsOfEveryProtocol(t *testing.T) {
 	k := newKit(t)
 	k.create("orders", 1)
@@ -26,7 +27,7 @@ func TestGroupsOfEveryProtocol(t *testing.T) {
 			g, ok := s.Group(id)
 			p := row(s, id, "orders")
 			return ok && g.Type == kind && g.State == "Stable" && g.Described && len(g.Members) == 1 && g.Err == nil &&
-				p.Commit == 10 && p.Lag == 0 && p.Owner == 0 && p.Status == monitor.OK && len(s.Problems) == 0
+				p.Owner == 0 && p.Status == monitor.OK && (p.Commit == 10 && p.Lag == 0 || kind == "share") && len(s.Problems) == 0
 		})
 	}
 }
@@ -96,9 +97,10 @@ func TestTenThousandGroups(t *testing.T) {
 	told := k.watch()
 	k.until(told, "all groups are seen", func(s *monitor.Snapshot) bool { return len(s.Groups) == groups && len(s.Problems) == 0 })
 	for range 5 {
-		before := cpu(t)
+		before, _ := used(t)
 		s := <-told
-		t.Logf("a round of %d groups took %v, and with what came before it %v of CPU", len(s.Groups), s.Took, cpu(t)-before)
+		after, memory := used(t)
+		t.Logf("a round of %d groups took %v and %v of CPU; this process has had %d MiB at most", len(s.Groups), s.Took, after-before, memory)
 		if len(s.Groups) != groups || len(s.Groups[groups-1].Partitions) != partitions || len(s.Problems) > 0 || s.Took > 5*time.Second {
 			t.Fatalf("%d groups, %v, %v", len(s.Groups), s.Problems, s.Took)
 		}
