@@ -12,7 +12,7 @@ import (
 
 // Config is what a Monitor is made of. Its zero values are defaults, but for ClientOptions.
 type Config struct {
-	// ClientOptions reach the cluster: kgo.SeedBrokers, TLS, SASL. Required. How often requests are tried is the monitor's own affair: these
+	// ClientOptions reach the cluster: kgo.SeedBrokers, TLS, SASL. Required. How often requests are tried is the monitor's own affair: its
 	// options come after yours. Run returns when a dialer of yours has: it should heed its context.
 	ClientOptions []kgo.Opt
 

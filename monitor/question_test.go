@@ -95,7 +95,7 @@ func TestABrokerThatDoesNotAnswer(t *testing.T) {
 	t.Run("a black hole", func(t *testing.T) {
 		bubble.Run(t, topics, func(t *testing.T, c *bubble.Cluster) {
 			link := c.NewLink()
-			run(t, c, watch(t, c, lame(c, link.Dial)), 6*time.Second, link.Freeze, link.Thaw)
+			run(t, c, watch(t, c, lame(c, link.Dial)), 7*time.Second, link.Freeze, link.Thaw)
 		}, ports)
 	})
 	t.Run("a black hole to new connections", func(t *testing.T) {
