@@ -293,6 +293,29 @@ type linkConn struct {
 	once             sync.Once
 	closed           chan struct{}
 	reading, writing deadline
+
+	mu     sync.Mutex
+	at     time.Time // of the last write
+	atOnce int       // writes at that very time
+}
+
+// mostAtOnce is how often a connection is written to before time passes. Here a request and its answer take none, and who asks again until
+// something comes to pass, as kgo does with a leader that has moved, would never see it come.
+const mostAtOnce = 1000
+
+// takeTime lets a little time pass for a storm of requests, as it does on any network.
+func (c *linkConn) takeTime() {
+	c.mu.Lock()
+	if now := time.Now(); now.Equal(c.at) {
+		c.atOnce++
+	} else {
+		c.at, c.atOnce = now, 0
+	}
+	storm := c.atOnce > mostAtOnce
+	c.mu.Unlock()
+	if storm {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (c *linkConn) Read(b []byte) (int, error) {
@@ -309,6 +332,7 @@ func (c *linkConn) Write(b []byte) (int, error) {
 	if err := c.l.wait(c.closed, c.writing.passed()); err != nil {
 		return 0, err
 	}
+	c.takeTime()
 	return c.Conn.Write(b)
 }
 

@@ -70,7 +70,7 @@ func (w *world) membership(req kmsg.Request) {
 		w.trace.notef("group", "JoinGroup of %q", r.MemberID)
 		if p := w.processOf(r.MemberID); p != nil {
 			p.waited()
-			p.joins = time.Now()
+			p.joins, p.member = time.Now(), r.MemberID
 		}
 	case *kmsg.SyncGroupRequest:
 		w.commits.generation = max(w.commits.generation, r.Generation)

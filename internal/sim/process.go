@@ -32,6 +32,7 @@ type process struct {
 	err       error // of Run
 	frozen    bool  // at least once
 	thaws     time.Time
+	member    string          // its id in the group, where it joins; a client that was made anew has another one
 	joins     time.Time       // since when it waits for the others to join; zero it does not
 	asked     map[int32]int64 // what it committed last
 	askedAt   map[int32]time.Time
@@ -156,7 +157,8 @@ func (p *process) left(took time.Duration) {
 	// Else the time was up, or the coordinator refused it, and the group waits for the session's end.
 	leaves := took < w.scenario.drain+w.scenario.commitTimeout && time.Now().After(w.troubleUntil) && p.kicked.IsZero()
 	for _, m := range info.Members {
-		if m.ClientID == p.name && leaves {
+		// A client that was given up and could not leave has said so then.
+		if m.ClientID == p.name && leaves && (p.member == "" || p.member == m.MemberID) {
 			w.failLockedf("invariant 10: %s stopped cleanly, and is a member of the group still", p.name)
 		}
 	}
