@@ -295,25 +295,26 @@ type linkConn struct {
 	reading, writing deadline
 
 	mu     sync.Mutex
-	at     time.Time // of the last write
-	atOnce int       // writes at that very time
+	since  time.Time // since when writes are counted
+	writes int
 }
 
-// mostAtOnce is how often a connection is written to before time passes. Here a request and its answer take none, and who asks again until
-// something comes to pass, as kgo does with a leader that has moved, would never see it come.
-const mostAtOnce = 1000
+// A connection is written to storm times within while; from then on each write takes a millisecond. Here a request and its answer take no
+// time, and who asks again until something comes to pass, as kgo does where a leader has moved, would never see it come.
+const (
+	storm = 1000
+	while = 100 * time.Millisecond
+)
 
-// takeTime lets a little time pass for a storm of requests, as it does on any network.
 func (c *linkConn) takeTime() {
 	c.mu.Lock()
-	if now := time.Now(); now.Equal(c.at) {
-		c.atOnce++
-	} else {
-		c.at, c.atOnce = now, 0
+	if now := time.Now(); now.Sub(c.since) > while {
+		c.since, c.writes = now, 0
 	}
-	storm := c.atOnce > mostAtOnce
+	c.writes++
+	slow := c.writes > storm
 	c.mu.Unlock()
-	if storm {
+	if slow {
 		time.Sleep(time.Millisecond)
 	}
 }

@@ -97,7 +97,7 @@ func (p *process) assigned(i sluice.AssignedInfo) {
 	if s := p.moving(log); s != nil {
 		t.seek, s.began, t.atLeast = s, t.began, min(t.atLeast, s.to)
 		for c := range p.calls {
-			s.early = s.early || c.t.partition == t.partition && c.t.ended.Equal(t.began) && t.began.Sub(s.asked) < w.scenario.drain
+			s.early = s.early || c.t.partition == t.partition && c.t.given && c.t.ended.Equal(t.began) && t.began.Sub(s.asked) < w.scenario.drain
 		}
 		w.ledger.undo(log, s.to)
 	}
