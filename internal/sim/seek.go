@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -30,13 +31,13 @@ func (p *process) moving(partition int32) *seek {
 	return nil
 }
 
-// seekTo is the seek that a commit may be the first one of; nil when there is none. One that failed may have left it in a link that was
-// frozen.
+// seekTo is the seek that a commit may be the first one of, the last one first; nil when there is none. One that failed may have left it in
+// a link that was frozen.
 func (p *process) seekTo(partition int32, offset int64) *seek {
 	if p == nil {
 		return nil
 	}
-	for _, s := range p.seeks {
+	for _, s := range slices.Backward(p.seeks) {
 		if s.partition == partition && !s.sent && (!s.over || p.frozen) && (s.to == offset || !s.began.IsZero() && s.to < offset) {
 			return s
 		}
