@@ -52,6 +52,9 @@ func (f *fleet) start(p *place) error {
 	f.mu.Unlock()
 	t := f.task
 	t.Member, t.Journal = name, f.journal(name)
+	if p.number%2 == 1 { // a group has both kinds
+		t.Instance = fmt.Sprintf("%s-%d", f.job.Name, p.number)
+	}
 	if p.number == 0 {
 		t.Brokers = f.detour.seeds()
 		if through := f.detour.database; through != nil {

@@ -29,6 +29,8 @@ type task struct {
 	DSN     string   `json:"dsn"`
 	Journal string   `json:"journal"` // the file
 	Member  string   `json:"member"`  // its name
+
+	Instance string `json:"instance,omitempty"` // of a static member, for as long as its place: whoever is started there has it
 }
 
 const (
@@ -80,7 +82,7 @@ func (t task) run(ctx context.Context, log *slog.Logger) error {
 // config is what every mode of the library has in common.
 func (t task) config(log *slog.Logger, j *journal) sluice.Config {
 	cfg := sluice.Config{
-		Brokers: t.Brokers, Group: t.Job.Name, GroupProtocol: t.Job.Protocol, Logger: log,
+		Brokers: t.Brokers, Group: t.Job.Name, GroupProtocol: t.Job.Protocol, InstanceID: t.Instance, Logger: log,
 		Network: sluice.Network{MetadataMaxAge: 2 * time.Second},
 		Events: sluice.Events{
 			Assigned: func(i sluice.AssignedInfo) { j.notef('A', "%d", i.Partition) },
