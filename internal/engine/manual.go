@@ -53,5 +53,8 @@ func (e *Engine) handled(r *run, rec *kgo.Record) {
 			return
 		}
 	}
+	if len(e.remembered) > 0 {
+		e.forgive(r.a, rec.Offset)
+	}
 	e.finish(r.a, rec)
 }

@@ -33,6 +33,9 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		t = &trouble{first: now}
 		it.trouble = t
 	}
+	if e.transacts() {
+		e.remember(a, *it)
+	}
 	t.last, t.err, t.class = now, out.Err, out.Class
 	t.slow = now.Sub(r.started) > inNoTime
 	a.failed(out.Err.Error())

@@ -15,6 +15,14 @@ type pace struct {
 	failed  int // transactions in a row; a search counts as one
 }
 
+// next is how many records the next transaction takes. While the route is held, as some failed, it takes enough to have others tried: see outage.
+func (p *pace) next(held bool) int {
+	if held {
+		return max(p.limit, firstLimit)
+	}
+	return p.limit
+}
+
 // after takes in how a transaction ended, and why where it was aborted. One whose writes were refused is searched: half of it comes again,
 // and so on.
 func (p *pace) after(t *transaction, committed bool, why error) {

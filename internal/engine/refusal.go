@@ -35,10 +35,7 @@ func (e *Engine) blame(a *assignment, it item, err error, dead bool) {
 		e.refusals++
 	}
 	t.refused, t.due = true, time.Time{}
-	if e.remembered[a.part] == nil {
-		e.remembered[a.part] = make(map[int64]*trouble)
-	}
-	e.remembered[a.part][it.record.Offset] = t
+	e.remember(a, it)
 	if dead {
 		a.restsUntil = now.Add(a.route.MaxBackoff)
 		return

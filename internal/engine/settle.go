@@ -79,6 +79,9 @@ func (e *Engine) took(took time.Duration) {
 			continue
 		}
 		a.settle(a.tracker.Next(), acked)
+		for offset := range e.remembered[a.part] {
+			delete(a.problems, offset)
+		}
 		delete(e.remembered, a.part)
 	}
 	e.tellCommitted(acked, took)

@@ -70,7 +70,7 @@ func (e *Engine) onGivenUp(ctx context.Context, _ *kgo.Client, m map[string][]in
 func (e *Engine) transactLoop() {
 	p := pace{limit: firstLimit}
 	for {
-		t, err := e.gather(p.limit)
+		t, err := e.gather(p.next(e.cfg.Routes[0].held.Load()))
 		if err != nil {
 			e.renew(err)
 		}

@@ -120,15 +120,24 @@ func (t *transaction) close() {
 }
 
 // write writes what belongs to a record, in a transaction; false when that has ended. done is nil, or the record's dead letter is written,
-// and done is told how that ended. In a transaction of a single record one is written after the other: a batch of several may be too large.
+// and done is told how that ended. What brokers may refuse for this very record goes by itself: one after the other, and with nothing else in
+// its batch, as brokers refuse all of one.
 func (e *Engine) write(t *transaction, a *assignment, it item, records []*kgo.Record, done func(error)) bool {
-	t.gate.RLock()
-	defer t.gate.RUnlock()
+	alone := t.sole || it.refused()
+	if alone {
+		t.gate.Lock()
+		defer t.gate.Unlock()
+	} else {
+		t.gate.RLock()
+		defer t.gate.RUnlock()
+	}
 	if t.ended {
 		return false
 	}
-	for i, r := range records {
-		written := t.turn(i < len(records)-1)
+	for _, r := range records {
+		if alone {
+			_ = e.client.Flush(t.ctx) // fails with the transaction alone
+		}
 		t.wrote.Store(true)
 		if done == nil {
 			t.says.Store(true)
@@ -143,38 +152,24 @@ func (e *Engine) write(t *transaction, a *assignment, it item, records []*kgo.Re
 				done(err)
 			}
 			if err != nil {
-				e.notWritten(t, a, it, err, done != nil)
-			}
-			if written != nil {
-				close(written)
+				e.notWritten(t, a, it, err, done != nil, alone)
 			}
 		})
-		if written != nil {
-			select {
-			case <-written:
-			case <-t.ctx.Done():
-			}
-		}
+	}
+	if alone {
+		_ = e.client.Flush(t.ctx)
 	}
 	return true
 }
 
-// turn is what a write waits for before the next one; nil where it need not.
-func (t *transaction) turn(more bool) chan struct{} {
-	if t.sole && more {
-		return make(chan struct{})
-	}
-	return nil
-}
-
-// notWritten has a transaction aborted in which something of a record could not be written.
-func (e *Engine) notWritten(t *transaction, a *assignment, it item, err error, dead bool) {
+// notWritten has a transaction aborted in which something of a record could not be written; alone: nothing else was in its batch.
+func (e *Engine) notWritten(t *transaction, a *assignment, it item, err error, dead, alone bool) {
 	e.mu.Lock()
 	defer e.unlock()
 	if e.txn != t {
 		return
 	}
-	if isRefusal(err) && (t.sole || it.refused()) && !t.blamed && a.starts() {
+	if isRefusal(err) && alone && !t.blamed && a.starts() {
 		t.blamed = true
 		e.blame(a, it, err, dead)
 	}

@@ -35,7 +35,6 @@ func (e *Engine) freeze() {
 		if a.state != open || a.tracker.Next() == a.settledAt() {
 			continue // nothing of it was in the transaction
 		}
-		e.remember(a)
 		if due := a.nextDue(); due.After(a.restsUntil) {
 			a.restsUntil = due
 		}
@@ -70,14 +69,19 @@ func (e *Engine) rewind() map[string]map[int32]kgo.EpochOffset {
 // settledAt is what every record below is committed of: where the assignment began, or its last commit.
 func (a *assignment) settledAt() int64 { return max(a.begin, a.committed) }
 
-// remember keeps the history of records that failed, for when they are polled again: attempts count across transactions.
-func (e *Engine) remember(a *assignment) {
-	for l := range a.parked {
-		it := l.queue.peek()[0]
-		if e.remembered[a.part] == nil {
-			e.remembered[a.part] = make(map[int64]*trouble)
-		}
-		e.remembered[a.part][it.record.Offset] = it.trouble
+// remember keeps the history of a record that failed, for when it is polled again: attempts count across transactions. Under mu.
+func (e *Engine) remember(a *assignment, it item) {
+	if e.remembered[a.part] == nil {
+		e.remembered[a.part] = make(map[int64]*trouble)
+	}
+	e.remembered[a.part][it.record.Offset] = it.trouble
+}
+
+// forgive forgets what a record failed of before, as it has succeeded; but not that brokers refused what was written for it: of that they tell
+// later. Under mu.
+func (e *Engine) forgive(a *assignment, offset int64) {
+	if t := e.remembered[a.part][offset]; t != nil && !t.refused {
+		delete(e.remembered[a.part], offset)
 	}
 }
 

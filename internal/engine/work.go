@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"runtime/pprof"
 	"slices"
@@ -248,8 +249,11 @@ func (e *Engine) call(rt *Route, r *run, it item) (out Outcome) {
 	} else {
 		out = rt.inTime(r.a.ctx, r.work, it)
 	}
-	if out.Kind == Done && len(out.Records) > 0 && !e.writeOut(r, it, out.Records) {
-		out = Outcome{Kind: HandedBack}
+	switch {
+	case out.Kind != Done && errors.Is(context.Cause(r.a.ctx), ErrTransaction): // whatever it says: that is why
+		return Outcome{Kind: HandedBack}
+	case out.Kind == Done && len(out.Records) > 0 && !e.writeOut(r, it, out.Records):
+		return Outcome{Kind: HandedBack}
 	}
 	return out
 }
@@ -454,7 +458,7 @@ func (e *Engine) finish(a *assignment, r *kgo.Record) {
 	a.fresh++
 	a.outcomes.Finished++
 	e.finished++
-	if len(a.problems) > 0 {
+	if len(a.problems) > 0 && !(item{trouble: e.remembered[a.part][r.Offset]}).refused() { // else its commit shows that it is over
 		delete(a.problems, r.Offset)
 	}
 }
