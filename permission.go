@@ -78,7 +78,13 @@ func missingPermission(err error, operation, name string) *PermissionError {
 }
 
 // explainWrite says what brokers said of a topic that the app writes.
-func (a *App) explainWrite(err error, topic string) error { return Explain(err, toWrite, topic) }
+func (a *App) explainWrite(err error, topic string) error {
+	if errors.Is(err, kerr.MessageTooLarge) && !errors.Is(err, ErrTooLarge) {
+		return fmt.Errorf("%w; %w for the topic: lower batch.size to its max.message.bytes, raise that, or write smaller records",
+			err, ErrTooLarge)
+	}
+	return Explain(err, toWrite, topic)
+}
 
 // explain says what brokers said of a topic that the app reads, or, with no topic, of its group.
 func (a *App) explain(err error, topic string) error {

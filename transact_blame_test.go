@@ -3,6 +3,7 @@ package sluice_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -91,7 +92,7 @@ func TestInvariant12WhoIsKnownToBeRefusedIsNotLookedFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg.Logger = configFor(t, c, nil).Logger
-		cfg.ClientOptions = append(c.Options(c.Dial)[1:], kgo.WithHooks(slowRefusals{"50"}))
+		cfg.ClientOptions = slices.Concat(c.Options(c.Dial)[1:], []kgo.Opt{kgo.WithHooks(slowRefusals{"50"})})
 		m := join(t, cfg, markedBy(sluice.Policy{Ordering: sluice.ByKey, Workers: 100}, func(partition int32, offset int64) bool {
 			if partition == 0 && offset == 50 {
 				time.Sleep(10 * time.Millisecond) // others come before it in their batch

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,40 +266,114 @@ func TestInvariant12ADeadLetterThatIsRefusedHoldsUpItsPartitionAlone(t *testing.
 	}
 }
 
-// Answers that are too large together, be they to one record or to many, are no record's fault: they go by themselves.
+// takesAtMost sets how much a topic takes in a batch.
+func takesAtMost(t *testing.T, c *bubble.Cluster, topic, value string) {
+	t.Helper()
+	_, err := c.Admin().AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &value}}, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Answers that are too large together, be they to one record or to many, are no record's fault. The topic is asked how much it takes: one
+// transaction is refused, and never another; where it may not be asked, they go by fewer and fewer. An answer that is too large by itself is found.
 func TestInvariant12WhatIsTooLargeTogetherIsNobodysFault(t *testing.T) {
-	for name, answers := range map[string]int{"to one record": 40, "to many": 1} {
+	for name, test := range map[string]struct {
+		answers int
+		large   int64 // the record whose answers are, by themselves; -1 none
+		unread  bool
+	}{
+		"to one record": {40, -1, false}, "to many": {1, -1, false}, "and one by itself": {2, 150, false},
+		"to one record, not read": {40, -1, true}, "to many, not read": {1, -1, true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
-				value := "10000"
-				_, err := c.Admin().AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &value}}, "bills")
-				if err != nil {
-					t.Fatal(err)
+				takesAtMost(t, c, "bills", "10000")
+				if test.unread {
+					c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.TopicAuthorizationFailed, Count: -1})
 				}
 				const n = 200
-				m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
+				var log warnings
+				cfg := configFor(t, c, nil)
+				cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+				m := join(t, cfg, func(app *sluice.App) error {
 					return sluice.AddTransact(app, sluice.TransactRoute[string]{
 						Topics: []string{"orders"}, Decode: sluice.Text,
 						Handle: func(_ context.Context, m sluice.Message[string]) (rs []*kgo.Record, _ error) {
-							for i := range answers {
-								value := fmt.Append(nil, int(m.Offset())*answers+i)
-								rs = append(rs, &kgo.Record{
-									Topic: "bills", Value: value, Headers: []kgo.RecordHeader{{Key: "k", Value: make([]byte, 1000)}},
-								})
+							for i := range test.answers {
+								value, more := fmt.Append(nil, int(m.Offset())*test.answers+i), make([]byte, 1000)
+								if m.Offset() == test.large {
+									more = make([]byte, 20_000)
+								}
+								rs = append(rs, &kgo.Record{Topic: "bills", Value: value, Headers: []kgo.RecordHeader{{Key: "k", Value: more}}})
 							}
 							return rs, nil
 						},
 						Policy: sluice.Policy{OnFailure: sluice.Drop{}},
 					})
 				})
-				c.Produce("orders", 0, 0, n, 0)
-				c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
+				for i := range 4 {
+					c.Produce("orders", 0, i*n/4, n/4, 0)
+					c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == int64(i+1)*n/4 })
+				}
+				notes := strings.Join(m.app.Health().Notes, "; ")
 				m.leave(t)
-				if s := m.app.Stats(); s.Failed > 0 || s.CommitsFailed == 0 {
+				var left []int
+				refused := int64(1)
+				if test.large >= 0 {
+					refused++
+					for i := range test.answers {
+						left = append(left, int(test.large)*test.answers+i)
+					}
+				}
+				s := m.app.Stats()
+				if s.Failed != refused-1 || s.CommitsFailed < refused || !test.unread && s.CommitsFailed > refused {
 					t.Errorf("invariant 12: %d records are to blame, and %d transactions were refused", s.Failed, s.CommitsFailed)
 				}
-				once(t, c, n*answers)
+				if !test.unread && (log.count("max_message_bytes=10000") != 1 || !strings.Contains(notes, "bills takes batches of up to 10000 bytes")) {
+					t.Errorf("health notes %q, and the log says: %s", notes, log.text.String())
+				}
+				if log.count("lower batch.size to its max.message.bytes") == 0 {
+					t.Errorf("no advice: %s", log.text.String())
+				}
+				once(t, c, n*test.answers, left...)
 			})
 		})
 	}
+}
+
+// What is larger than its topic takes, but not when it is compressed, is taken all the same.
+func TestInvariant12WhatIsSmallEnoughCompressedIsTaken(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+		takesAtMost(t, c, "bills", "10000")
+		cfg, err := sluice.FromProperties(strings.NewReader(
+			"group.id=g\ncompression.type=gzip\nbootstrap.servers=" + strings.Join(c.ListenAddrs(), ",")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Logger, cfg.ClientOptions = configFor(t, c, nil).Logger, c.Options(c.Dial)[1:]
+		random := rand.NewChaCha8([32]byte{})
+		const n, large = 100, 50
+		m := join(t, cfg, func(app *sluice.App) error {
+			return sluice.AddTransact(app, sluice.TransactRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text,
+				Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
+					more := make([]byte, 1000)
+					_, _ = random.Read(more)
+					if m.Offset() == large {
+						more = make([]byte, 20_000)
+					}
+					return []*kgo.Record{{Topic: "bills", Value: []byte(m.Value), Headers: []kgo.RecordHeader{{Key: "k", Value: more}}}}, nil
+				},
+				Policy: sluice.Policy{OnFailure: sluice.Drop{}},
+			})
+		})
+		c.Produce("orders", 0, 0, n, 0)
+		c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
+		m.leave(t)
+		if s := m.app.Stats(); s.Failed > 0 || s.CommitsFailed != 1 {
+			t.Errorf("invariant 12: %d records are to blame, and %d transactions were refused", s.Failed, s.CommitsFailed)
+		}
+		once(t, c, n)
+	})
 }

@@ -147,7 +147,8 @@ type Engine struct {
 	txn        *transaction       // that is under way; nil: none
 	resting    map[part]time.Time // partitions that are kept out of transactions, at least until then
 	remembered map[part]map[int64]*trouble
-	refusals   int // records in a row whose answers brokers refused, while they took none
+	batches    batchRoom // written by the transactions' loop alone
+	refusals   int       // records in a row whose answers brokers refused, while they took none
 	drainOver  bool
 	beginFails failing
 	lastAbort  error // of a transaction, while the engine stopped
@@ -187,6 +188,7 @@ func New(cfg Config) (*Engine, error) {
 		remembered: make(map[part]map[int64]*trouble),
 		transacted: make(chan struct{}),
 		renewed:    make(chan struct{}),
+		batches:    make(batchRoom),
 
 		coordinator: -1,
 

@@ -85,6 +85,7 @@ func (e *Engine) Health() Health {
 	if e.membersNote != "" {
 		h.Notes = append(h.Notes, e.membersNote)
 	}
+	h.Notes = append(h.Notes, e.batches.notes()...)
 	slices.Sort(h.Problems)
 	slices.Sort(h.Notes)
 	return h

@@ -15,7 +15,8 @@ type pace struct {
 	failed  int // transactions in a row; a search counts as one
 }
 
-// next is how many records the next transaction takes. While the route is held, as some failed, it takes enough to have others tried: see outage.
+// next is how many records the next transaction takes. While the route is held, as some failed, it takes enough to have others tried: see
+// outage.
 func (p *pace) next(held bool) int {
 	if held {
 		return max(p.limit, firstLimit)
@@ -24,13 +25,13 @@ func (p *pace) next(held bool) int {
 }
 
 // after takes in how a transaction ended, and why where it was aborted. One whose writes were refused is searched: half of it comes again,
-// and so on.
-func (p *pace) after(t *transaction, committed bool, why error) {
+// and so on; unless it is mended by now.
+func (p *pace) after(t *transaction, committed, mended bool, why error) {
 	switch {
 	case committed:
 		p.failed = 0
 		p.suspect = max(0, p.suspect-t.polled)
-	case isRefusal(why) && t.blamed:
+	case isRefusal(why) && (t.blamed || mended):
 		p.failed = 1
 		p.suspect = 0
 	case isRefusal(why):

@@ -27,12 +27,12 @@ func TestInvariant12ASearchHalvesWhatIsLeft(t *testing.T) {
 				switch {
 				case found:
 					end.blamed = true
-					p.after(end, false, refused)
+					p.after(end, false, false, refused)
 				case bad:
-					p.after(end, false, refused)
+					p.after(end, false, false, refused)
 				default:
 					left -= took
-					p.after(end, true, nil)
+					p.after(end, true, false, nil)
 				}
 				if transactions > 2+bits.Len(uint(n)) {
 					t.Fatalf("invariant 12: %d of %d: %d transactions, and it is not found: %+v", at, n, transactions, p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -89,6 +90,7 @@ func (e *Engine) Abort() {
 func (e *Engine) stop(ctx context.Context) error {
 	e.mu.Lock()
 	e.stopping = true
+	all := e.assignments(func(*assignment) bool { return true }) // what is lost from here on was to be drained, and is told
 	e.endRunning()
 	e.kick()
 	e.cond.Broadcast()
@@ -102,8 +104,9 @@ func (e *Engine) stop(ctx context.Context) error {
 			return err
 		}
 	}
-	all := func() []*assignment { return e.assignments(func(*assignment) bool { return true }) }
-	err := e.drain(ctx, all, e.cfg.DrainTimeout, ErrStopped)
+	err := e.drain(ctx, func() []*assignment {
+		return append(all, e.assignments(func(a *assignment) bool { return !slices.Contains(all, a) })...) // and what came since
+	}, e.cfg.DrainTimeout, ErrStopped)
 	select {
 	case <-e.aborted:
 		return ErrAborted

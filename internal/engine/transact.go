@@ -83,7 +83,7 @@ func (e *Engine) transactLoop() {
 			e.renew(err)
 			return
 		}
-		p.after(t, committed, e.fate(t))
+		p.after(t, committed, !committed && e.learnRoom(t), e.fate(t))
 		if wait := p.wait(); wait > 0 {
 			e.backOff(wait)
 		}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -18,13 +19,16 @@ type transaction struct {
 	began    time.Time
 	deadline time.Time
 
-	sole bool // it takes a single record, so whatever brokers refuse in it is that one's fault
+	sole bool      // it takes a single record, so whatever brokers refuse in it is that one's fault
+	room batchRoom // as it was known when it began
 
-	spoiled error // why it cannot be committed; nil: nothing speaks against it. Guarded by Engine.mu, as is blamed
-	blamed  bool  // it is known whose fault that is
-	polled  int   // records
+	spoiled  error  // why it cannot be committed; nil: nothing speaks against it. Guarded by Engine.mu, as are blamed and tooLarge
+	blamed   bool   // it is known whose fault that is
+	tooLarge string // the topic that a batch of it was too large for; empty: none was
+	polled   int    // records
 
 	gate  sync.RWMutex   // held while writing: whoever closes the transaction waits for it
+	sent  map[string]int // bytes that may be in one batch by now, by the topics that have a bound. Guarded by gate, held alone
 	ended bool           // nothing is written any more
 	wrote atomic.Bool    // something was, or was tried
 	says  atomic.Bool    // an answer is among it
@@ -33,7 +37,7 @@ type transaction struct {
 }
 
 func (e *Engine) newTransaction(sole bool) *transaction {
-	t := &transaction{began: time.Now(), sole: sole}
+	t := &transaction{began: time.Now(), sole: sole, room: e.batches, sent: make(map[string]int)}
 	t.deadline = t.began.Add(e.cfg.Transact.Timeout / 2)
 	t.ctx, t.cancel = context.WithDeadline(e.clientCtx, t.deadline)
 	return t
@@ -120,11 +124,11 @@ func (t *transaction) close() {
 }
 
 // write writes what belongs to a record, in a transaction; false when that has ended. done is nil, or the record's dead letter is written,
-// and done is told how that ended. What brokers may refuse for this very record goes by itself: one after the other, and with nothing else in
-// its batch, as brokers refuse all of one.
+// and done is told how that ended. What brokers may refuse for this very record goes by itself: one after the other, and with nothing else
+// in its batch, as brokers refuse all of one.
 func (e *Engine) write(t *transaction, a *assignment, it item, records []*kgo.Record, done func(error)) bool {
 	alone := t.sole || it.refused()
-	if alone {
+	if alone || t.room.bounds(records) {
 		t.gate.Lock()
 		defer t.gate.Unlock()
 	} else {
@@ -135,7 +139,8 @@ func (e *Engine) write(t *transaction, a *assignment, it item, records []*kgo.Re
 		return false
 	}
 	for _, r := range records {
-		if alone {
+		apart, alone := t.placed(r, alone)
+		if apart {
 			_ = e.client.Flush(t.ctx) // fails with the transaction alone
 		}
 		t.wrote.Store(true)
@@ -152,18 +157,18 @@ func (e *Engine) write(t *transaction, a *assignment, it item, records []*kgo.Re
 				done(err)
 			}
 			if err != nil {
-				e.notWritten(t, a, it, err, done != nil, alone)
+				e.notWritten(t, a, it, r.Topic, err, done != nil, alone)
 			}
 		})
-	}
-	if alone {
-		_ = e.client.Flush(t.ctx)
+		if alone {
+			_ = e.client.Flush(t.ctx)
+		}
 	}
 	return true
 }
 
 // notWritten has a transaction aborted in which something of a record could not be written; alone: nothing else was in its batch.
-func (e *Engine) notWritten(t *transaction, a *assignment, it item, err error, dead, alone bool) {
+func (e *Engine) notWritten(t *transaction, a *assignment, it item, topic string, err error, dead, alone bool) {
 	e.mu.Lock()
 	defer e.unlock()
 	if e.txn != t {
@@ -172,6 +177,9 @@ func (e *Engine) notWritten(t *transaction, a *assignment, it item, err error, d
 	if isRefusal(err) && alone && !t.blamed && a.starts() {
 		t.blamed = true
 		e.blame(a, it, err, dead)
+	}
+	if t.spoiled == nil && errors.Is(err, kerr.MessageTooLarge) {
+		t.tooLarge = topic
 	}
 	e.spoil(err)
 }

@@ -77,8 +77,8 @@ func (e *Engine) remember(a *assignment, it item) {
 	e.remembered[a.part][it.record.Offset] = it.trouble
 }
 
-// forgive forgets what a record failed of before, as it has succeeded; but not that brokers refused what was written for it: of that they tell
-// later. Under mu.
+// forgive forgets what a record failed of before, as it has succeeded; but not that brokers refused what was written for it: of that they
+// tell later. Under mu.
 func (e *Engine) forgive(a *assignment, offset int64) {
 	if t := e.remembered[a.part][offset]; t != nil && !t.refused {
 		delete(e.remembered[a.part], offset)
