@@ -135,7 +135,30 @@ func sizeOf(ctx context.Context, cl *kgo.Client, there int) size {
 	if err != nil || resp.ErrorCode != 0 {
 		return size{brokers: there}
 	}
-	return size{brokers: len(resp.Brokers), all: resp.Version >= fromKafka40, caps: resp.Version >= fromKafka37}
+	all := resp.Version >= fromKafka40 && !awaitsVoter(ctx, cl, resp.Brokers)
+	return size{brokers: len(resp.Brokers), all: all, caps: resp.Version >= fromKafka37}
+}
+
+// awaitsVoter tells whether the controllers wait for one of them that has never been there, and that may be a broker, too. Brokers that
+// have never been there are not among those of the cluster (seen in 4.3); of those that are no controllers nobody knows. Where we may not
+// ask, none is awaited.
+func awaitsVoter(ctx context.Context, cl *kgo.Client, brokers []kmsg.DescribeClusterResponseBroker) bool {
+	req := kmsg.NewPtrDescribeQuorumRequest()
+	topic := kmsg.NewDescribeQuorumRequestTopic()
+	topic.Topic = "__cluster_metadata"
+	topic.Partitions = append(topic.Partitions, kmsg.NewDescribeQuorumRequestTopicPartition())
+	req.Topics = append(req.Topics, topic)
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil || resp.ErrorCode != 0 || len(resp.Topics) == 0 || len(resp.Topics[0].Partitions) == 0 {
+		return false
+	}
+	for _, v := range resp.Topics[0].Partitions[0].CurrentVoters {
+		there := slices.ContainsFunc(brokers, func(b kmsg.DescribeClusterResponseBroker) bool { return b.NodeID == v.ReplicaID })
+		if v.LogEndOffset < 0 && !there {
+			return true
+		}
+	}
+	return false
 }
 
 // judgeNewLog says what keeps the log from being made, or from being written then. Where brokers that are away are not counted, as one

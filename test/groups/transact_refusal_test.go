@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -96,5 +97,49 @@ func TestWhatATopicRefusesIsPoison(t *testing.T) {
 				t.Errorf("%d answers and %d dead letters too many, and %d failures", len(answers), len(letters), told.Load())
 			}
 		})
+	}
+}
+
+// A topic that takes smaller batches than the client makes refuses one transaction: it is asked how much it takes, and no record is to blame.
+func TestATopicThatTakesSmallerBatchesRefusesOneTransaction(t *testing.T) {
+	t.Parallel()
+	const n = 1000
+	k := newKit(t)
+	from, to := k.name+"-small-in", k.name+"-small-out"
+	k.create(1, from)
+	most := "20000"
+	if _, err := k.admin.CreateTopics(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &most}, to); err != nil {
+		t.Fatal(err)
+	}
+	app, err := sluice.New(sluice.Config{
+		Brokers: k.k.Seeds(), Group: from, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err == nil {
+		err = sluice.AddTransact(app, sluice.TransactRoute[string]{
+			Topics: []string{from}, Decode: sluice.Text,
+			Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
+				more := []kgo.RecordHeader{{Key: "k", Value: make([]byte, 1000)}}
+				return []*kgo.Record{{Topic: to, Value: []byte(m.Value), Headers: more}}, nil
+			},
+			Policy: sluice.Policy{OnFailure: sluice.Drop{}},
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.produce(from, 1, 0, n)
+	m := k.start(app)
+	k.until("all is committed", func() bool { return k.committed(from, 1, n) })
+	if notes := strings.Join(app.Health().Notes, "; "); !strings.Contains(notes, to+" takes batches of up to 20000 bytes") {
+		t.Errorf("health notes %q", notes)
+	}
+	m.leave(k)
+	if s := m.Stats(); s.Failed > 0 || s.CommitsFailed != 1 {
+		t.Errorf("%d records are to blame, and %d transactions were refused", s.Failed, s.CommitsFailed)
+	}
+	for i, r := range k.read(to, n) {
+		if string(r.Value) != strconv.Itoa(i) {
+			t.Fatalf("%s is in the place of %d", r.Value, i)
+		}
 	}
 }

@@ -129,3 +129,32 @@ func TestAClusterWithABrokerAwayIsNotRefused(t *testing.T) {
 	m.leave(k)
 	k.answers(k.name+"-out", 1, 100)
 }
+
+// In a cluster that is new, a broker that has never been there is not one of it yet. Its controllers wait for it: that is no mistake either.
+func TestANewClusterThatIsNotCompleteIsNotRefused(t *testing.T) {
+	cluster, err := servers.PlanKafkaCluster(3, 0, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Remove()
+	if err := cluster.Start(cluster.Nodes[:2]...); err != nil {
+		t.Fatal(err)
+	}
+	k := kitOn(t, &servers.KafkaServer{Brokers: strings.Join(cluster.Seeds()[:2], ",")})
+	if _, err := k.admin.CreateTopics(t.Context(), 1, 2, nil, k.name, k.name+"-out"); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.silent().Check(t.Context()); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+	k.hasNoLog()
+	var aborts atomic.Int64
+	m := k.forward(sluice.ClassicProtocol, k.name, k.name+"-out", &aborts)
+	if err := cluster.Nodes[2].Start(); err != nil {
+		t.Fatal(err)
+	}
+	k.produce(k.name, 1, 0, 100)
+	k.until("all is committed", func() bool { return k.committed(k.name, 1, 100) })
+	m.leave(k)
+	k.answers(k.name+"-out", 1, 100)
+}

@@ -22,7 +22,12 @@ type KafkaNode struct {
 
 	Address string // host:port
 	Detours []Detour
+
+	first func() error // starts it for the first time
 }
+
+// Start starts a broker of PlanKafkaCluster for the first time.
+func (n *KafkaNode) Start() error { return n.first() }
 
 // Detour is a listener of a broker that clients are told another address of: that of a proxy in front of it.
 type Detour struct{ Listen, Advertised string }
@@ -39,6 +44,30 @@ func (c *KafkaCluster) Seeds() []string {
 // StartKafkaCluster starts brokers, each with so many detours, and with lines of server.properties that differ from the defaults.
 // Nothing listens on the detours' advertised ports: that is the caller's part.
 func StartKafkaCluster(brokers, detours int, lines string) (*KafkaCluster, error) {
+	c, err := PlanKafkaCluster(brokers, detours, lines)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Start(c.Nodes...); err != nil {
+		c.Remove()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Start starts some brokers for the first time, at once: none answers before most of them run.
+func (c *KafkaCluster) Start(nodes ...*KafkaNode) error {
+	errs := make([]error, len(nodes))
+	var starting sync.WaitGroup
+	for i, n := range nodes {
+		starting.Go(func() { errs[i] = n.Start() })
+	}
+	starting.Wait()
+	return errors.Join(errs...)
+}
+
+// PlanKafkaCluster is StartKafkaCluster, but starts no broker yet.
+func PlanKafkaCluster(brokers, detours int, lines string) (*KafkaCluster, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), process.StartTimeout)
 	defer cancel()
 	each := 2 + 2*detours
@@ -58,12 +87,9 @@ func StartKafkaCluster(brokers, detours int, lines string) (*KafkaCluster, error
 		c.Nodes[i] = n
 	}
 	id := clusterID()
-	errs := make([]error, brokers)
-	var starting sync.WaitGroup // none answers before most of them run
 	for i, n := range c.Nodes {
-		starting.Go(func() {
-			name := fmt.Sprintf("broker %d", i+1)
-			n.server, errs[i] = startNode(name, func(_ context.Context, dir *dataDir) (plan, error) {
+		n.first = func() (err error) {
+			n.server, err = startNode(fmt.Sprintf("broker %d", i+1), func(_ context.Context, dir *dataDir) (plan, error) {
 				_, controller, _ := strings.Cut(voters[i], "@")
 				return plan{
 					properties: n.properties(i+1, controller, dir.file("data"), strings.Join(voters, ",")) + lines,
@@ -71,12 +97,8 @@ func StartKafkaCluster(brokers, detours int, lines string) (*KafkaCluster, error
 					java: []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}, // a broker is often started, on a machine that is busy
 				}, nil
 			})
-		})
-	}
-	starting.Wait()
-	if err := errors.Join(errs...); err != nil {
-		c.Remove()
-		return nil, err
+			return err
+		}
 	}
 	return c, nil
 }
