@@ -233,6 +233,7 @@ func TestSituations(t *testing.T) {
 			}
 			return 90 + (s*104729)%21
 		}}},
+		"a constant backlog that hardly grows":        {script: script{hours: 6, write: during(0, 1, 120_000, 1_000), work: always(999)}},
 		"many short bursts":                           {script: script{hours: 6, write: func(s int) int { return during(0, 20, 500, 0)(s % 300) }, work: always(100)}},
 		"a new group that begins at the first record": {script: script{hours: 2, write: during(0, 1, 1_000_000, 100), work: always(1_000)}},
 		"a group with one commit": {
