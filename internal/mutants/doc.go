@@ -17,4 +17,7 @@
 // A mutant counts as caught only if its patch applies without fuzz, the test binary builds, and TestInvariant3… of one of
 // these packages fails with a message that says "invariant 3:". It gets up to three runs, since scheduling is not
 // deterministic; a run that takes too long catches nothing. The simulation stops at the first seed that breaks a rule.
+//
+// Nearly all of the time is the compiler's, and most of that went into tests which then did not run: a mutant is built with the tests of
+// its invariant, and what those use (prune_test.go). Below the table is where the processor time went.
 package mutants

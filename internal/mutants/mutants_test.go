@@ -70,7 +70,7 @@ func TestMutants(t *testing.T) {
 		for _, pkg := range packages(mutants) {
 			t.Run(pkg, func(t *testing.T) {
 				t.Parallel()
-				b := build(t, root, pkg, "")
+				b := build(t, root, pkg, overlay(t, pruned(t, filepath.Join(root, pkg), regexp.MustCompile(`^TestInvariant`))))
 				tests := b.tests(t, `^TestInvariant`)
 				if len(tests) == 0 {
 					t.Errorf("%s has no test of an invariant", pkg)
@@ -101,7 +101,7 @@ func TestMutants(t *testing.T) {
 				t.Parallel()
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				overlay := m.overlay(t, root)
+				overlay := overlay(t, m.replaced(t, root))
 				by := catch{test: m.try(t, root, overlay, took)}
 				if m.seeds > 0 {
 					by.seed = m.simulate(t, root, overlay)
@@ -245,7 +245,7 @@ func (m mutant) try(t *testing.T, root, overlay string, took map[string]time.Dur
 // order lists the tests of the mutant's invariant in the order in which they run.
 func (m mutant) order(t *testing.T, b binary, inFirst bool, took map[string]time.Duration) []string {
 	t.Helper()
-	tests := b.tests(t, fmt.Sprintf(`^TestInvariant%d[^0-9]`, m.invariant))
+	tests := b.tests(t, m.tests())
 	slices.SortStableFunc(tests, func(a, b string) int { return cmp.Compare(took[a], took[b]) })
 	if m.first == "" || !inFirst {
 		return tests
@@ -257,10 +257,16 @@ func (m mutant) order(t *testing.T, b binary, inFirst bool, took map[string]time
 	return slices.Insert(slices.Delete(tests, i, i+1), 0, m.first)
 }
 
-// overlay copies the files that the patch changes, patches the copies, and returns a file for -overlay. Its paths are
-// absolute: others may do nothing without a word.
-func (m mutant) overlay(t *testing.T, root string) string {
+// tests is the form of the names of the tests that may catch it.
+func (m mutant) tests() string { return fmt.Sprintf(`^TestInvariant%d[^0-9]`, m.invariant) }
+
+// replaced are the files that are others in the mutant: those that the patch changes, and those of its tests.
+func (m mutant) replaced(t *testing.T, root string) map[string][]byte {
 	t.Helper()
+	all := make(map[string][]byte)
+	for _, pkg := range m.packages {
+		maps.Copy(all, pruned(t, filepath.Join(root, pkg), regexp.MustCompile(m.tests())))
+	}
 	dir := t.TempDir()
 	for _, f := range m.files {
 		text, err := os.ReadFile(filepath.Join(root, f))
@@ -278,7 +284,6 @@ func (m mutant) overlay(t *testing.T, root string) string {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the patch does not apply any more; bring it up to date with the code: %v\n%s", err, out)
 	}
-	replace := make(map[string]string)
 	for _, f := range m.files {
 		before, err := os.ReadFile(filepath.Join(root, f))
 		if err != nil {
@@ -291,7 +296,22 @@ func (m mutant) overlay(t *testing.T, root string) string {
 		if bytes.Equal(before, after) {
 			t.Fatalf("the patch changes nothing in %s", f)
 		}
-		replace[filepath.Join(root, f)] = filepath.Join(dir, f)
+		all[filepath.Join(root, f)] = after
+	}
+	return all
+}
+
+// overlay writes files that stand for others, and returns a file for -overlay. Its paths are absolute: others may do nothing without a
+// word.
+func overlay(t *testing.T, files map[string][]byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	replace := make(map[string]string)
+	for path, text := range files {
+		replace[path] = filepath.Join(dir, fmt.Sprintf("%d.go", len(replace)))
+		if err := os.WriteFile(replace[path], text, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	text, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
@@ -307,17 +327,22 @@ func (m mutant) overlay(t *testing.T, root string) string {
 // binary is a package's test binary.
 type binary struct{ path, dir string }
 
+// quick has the compiler do without what no test needs: builds are most of the time.
+const quick = "-gcflags=github.com/sluice-go/sluice/...=-dwarf=false -l"
+
 // build builds a package's test binary, over an overlay unless that is "".
 func build(t *testing.T, root, pkg, overlay string) binary {
 	t.Helper()
 	b := binary{path: filepath.Join(t.TempDir(), "tests"), dir: filepath.Join(root, pkg)}
-	args := []string{"test", "-c", "-tags", "synctests", "-vet=off", "-ldflags=-w", "-o", b.path} // builds are most of the time
+	args := []string{"test", "-c", "-tags", "synctests", "-vet=off", "-ldflags=-w", quick, "-o", b.path}
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
 	cmd := exec.CommandContext(t.Context(), "go", append(args, pkg)...)
 	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	spend("builds", cmd)
+	if err != nil {
 		t.Fatalf("%s does not build: %v\n%s", pkg, err, out)
 	}
 	if _, err := os.Stat(b.path); err != nil {
@@ -347,10 +372,25 @@ func (b binary) run(t *testing.T, test string) (string, error) {
 	cmd.Dir = b.dir
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
+	spend("tests", cmd)
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("it took longer than %v: %w", runTimeout, err)
 	}
 	return string(out), err
+}
+
+// spent is the processor time of what was started, by what it was.
+var spent = struct {
+	mu sync.Mutex
+	by map[string]time.Duration
+}{by: make(map[string]time.Duration)}
+
+func spend(on string, cmd *exec.Cmd) {
+	spent.mu.Lock()
+	defer spent.mu.Unlock()
+	if s := cmd.ProcessState; s != nil {
+		spent.by[on] += s.UserTime() + s.SystemTime()
+	}
 }
 
 // tail is the beginning and the end of an output.
@@ -384,5 +424,8 @@ func report(t *testing.T, mutants []mutant, caught map[string]catch) {
 	fmt.Fprintln(os.Stdout)
 	if _, err := io.WriteString(os.Stdout, table.String()); err != nil {
 		t.Fatal(err)
+	}
+	for _, on := range slices.Sorted(maps.Keys(spent.by)) {
+		fmt.Fprintf(os.Stdout, "%s: %v of processor time\n", on, spent.by[on].Round(time.Second))
 	}
 }

@@ -21,7 +21,7 @@ const (
 )
 
 // seedForm is what the simulation says when a seed breaks a rule.
-var seedForm = regexp.MustCompile(`(?m)^seed (\d+): ((invariant \d+|duplicate|liveness|seek|pause|retry): .*)$`)
+var seedForm = regexp.MustCompile(`(?m)^seed (\d+): ((invariant \d+|duplicate|liveness|seek|pause|retry|static): .*)$`)
 
 // unbroken runs the simulation without any mutant.
 func unbroken(t *testing.T, root string, mutants []mutant) {
@@ -58,5 +58,6 @@ func runSeeds(t *testing.T, b binary, seeds int) (string, error) {
 	cmd.Dir = b.dir
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
+	spend("simulation", cmd)
 	return string(out), err
 }
