@@ -223,3 +223,21 @@ func TestAStaticMemberComesBackWithoutARebalance(t *testing.T) {
 		})
 	}
 }
+
+// Whoever comes next under the id of a static member that stopped is to find its partitions: the group knows it still.
+func TestInvariant10AStaticMemberThatStopsKeepsItsPlace(t *testing.T) {
+	for _, protocol := range []sluice.GroupProtocol{sluice.ClassicProtocol, sluice.ConsumerProtocol} {
+		t.Run(string(protocol), func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 2}, func(t *testing.T, cl *bubble.Cluster) {
+				cfg := configFor(t, cl, nil)
+				cfg.GroupProtocol, cfg.InstanceID = protocol, "pod-0"
+				m := join(t, cfg, ledgerRoute(new(ledger), sluice.Policy{}))
+				cl.Until("it has both", func() bool { return len(m.app.Snapshot().Partitions) == 2 })
+				m.leave(t)
+				if members := cl.GroupInfo(cfg.Group).Members; len(members) != 1 || members[0].InstanceID == nil {
+					t.Errorf("invariant 10: a static member stopped, and the group has forgotten it: %+v", members)
+				}
+			})
+		})
+	}
+}

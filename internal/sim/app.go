@@ -34,6 +34,7 @@ func (p *process) config() (sluice.Config, error) {
 	}
 	cfg.Brokers, cfg.Group, cfg.ClientID = p.w.addresses, group, p.name
 	cfg.ClientOptions = []kgo.Opt{kgo.Dialer(p.link.Dial), kgo.WithHooks(stalling{p}, marking{p})}
+	cfg.InstanceID = p.w.instance(p.slot)
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.Network.MetadataMaxAge = 15 * time.Second // new partitions are seen within it
 	cfg.RebalanceTimeout = s.rebalance

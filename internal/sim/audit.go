@@ -39,6 +39,7 @@ func (w *world) beginAudit(over chan struct{}) error {
 		a.next[name] = make(map[int32]int64)
 	}
 	w.audit = a
+	w.refuse()
 	w.watchTransactions()
 	w.spawn(func() { a.goOn(over) })
 	return nil
@@ -149,7 +150,7 @@ func (w *world) mayFail(r *record) bool {
 		return true
 	}
 	switch r.kind {
-	case poison, panics, undecodable:
+	case poison, panics, undecodable, refused:
 		return true
 	case fails, failsLater, failsAlways, hangs:
 		return w.scenario.attempts > 0
@@ -176,7 +177,7 @@ func (a *audit) answered(k *kgo.Record) {
 		w.failLockedf("invariant 12: %s[%d]@%d answers %v once more", k.Topic, k.Partition, k.Offset, r)
 	case k.Topic == deadLetters && !w.mayFail(r):
 		w.failLockedf("invariant 2: %v is dead-lettered, and succeeds", r)
-	case k.Topic == answerTopic && (r.poisonous() || r.kind == skips || r.kind == failsAlways):
+	case k.Topic == answerTopic && (r.poisonous() || r.kind == skips || r.kind == failsAlways || r.kind == refused):
 		w.failLockedf("invariant 12: %v is answered, and never succeeds", r)
 	case k.Topic == answerTopic && r.offset < lane.answered:
 		w.failLockedf("invariant 12: %v is answered behind offset %d of its lane", r, lane.answered)
@@ -240,7 +241,8 @@ func (w *world) commitInTransaction(member string, generation, partition int32, 
 	log := w.ledger.logs[partition]
 	to := min(offset, int64(len(log)))
 	for _, r := range log[min(max(0, w.commits.stands[partition]), to):to] {
-		if r != nil && !r.over() && !slices.Contains(r.given, t) {
+		through := r == nil || r.over() || slices.Contains(r.given, t)
+		if !through && (r.kind != refused || !r.givenBy(p)) { // one that was refused does not run again
 			w.failLockedf("invariant 12: %s commits %d of partition %d, and was not through with %v", p.name, offset, partition, r)
 			return
 		}

@@ -68,6 +68,9 @@ func (w *world) membership(req kmsg.Request) {
 	switch r := req.(type) {
 	case *kmsg.JoinGroupRequest:
 		w.trace.notef("group", "JoinGroup of %q", r.MemberID)
+		if r.MemberID == "" {
+			w.comes(r.InstanceID)
+		}
 		if p := w.processOf(r.MemberID); p != nil {
 			p.waited()
 			p.joins, p.member = time.Now(), r.MemberID
@@ -87,14 +90,22 @@ func (w *world) membership(req kmsg.Request) {
 		if w.processOf(r.MemberID) == nil {
 			w.lookSoon()
 		}
-	default:
-		w.trace.notef("group", "%s", kmsg.NameForKey(req.Key()))
+	case *kmsg.LeaveGroupRequest:
+		w.trace.notef("group", "LeaveGroup")
+		for _, m := range r.Members {
+			if m.InstanceID != nil {
+				w.leaves(m.MemberID)
+			}
+		}
 	}
 }
 
+// heartbeats is how long before it joins a member may have sent its last heartbeat: the client's own interval.
+const heartbeats = 3 * time.Second
+
 // waited pardons a process that waits for the others to join.
 func (p *process) waited() {
-	if p.joins.IsZero() || time.Since(p.joins) < p.w.scenario.session {
+	if p.joins.IsZero() || time.Since(p.joins) < p.w.scenario.session-heartbeats {
 		return
 	}
 	for _, t := range p.held {
@@ -258,6 +269,9 @@ func (w *world) compare() {
 	defer w.mu.Unlock()
 	for _, m := range info.Members {
 		w.clients[m.MemberID] = m.ClientID
+		if m.InstanceID != nil {
+			w.instances[*m.InstanceID] = m.MemberID
+		}
 	}
 	for name, commits := range info.Commits {
 		for n, c := range commits {

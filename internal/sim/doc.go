@@ -15,6 +15,8 @@
 //	commits    what reaches the coordinator, and the rules about it
 //	copies     what is written to retry topics and comes back from there, and the rules about it
 //	transact   what is scenario and process where a route works in transactions; audit what readers of committed records see of it
+//	refuse     answers that brokers do not take
+//	static     members that the group knows by name
 //	faults     what can be done to a world; seek and pause are those that a user does, with their rules
 //
 // The seed decides what happens, not who comes first where two things happen at once: the scheduler is not part of it. So rules

@@ -40,6 +40,7 @@ const (
 	move         what = "seek"         // a partition is moved by hand
 	pause        what = "pause"        // partitions are paused for a while
 	lose         what = "answer lost"  // connections end just before a request is answered
+	usurp        what = "usurped"      // as a zombie, and its successor has come under its id
 	stall        what = "stall"        // it gets no processor while it has polled records in its hand, and is thrown out of the group
 )
 
@@ -111,7 +112,7 @@ func (s *scenario) schedule(d dice) {
 			f.key, f.err = a.key, pick(d, a.errs...)
 			f.lasts = d.between(time.Second, 8*time.Second)
 			f.count = pick(d, 1, 2, 5, 30) // never without end: some are asked again at once, and that takes no virtual time
-		case drop, restart, scaleIn, leaders, coordinators, grow, truncate, move, pause, lose:
+		case drop, restart, scaleIn, leaders, coordinators, grow, truncate, move, pause, lose, usurp:
 		}
 		s.faults = append(s.faults, f)
 	}
@@ -142,6 +143,9 @@ func (s *scenario) calm() time.Duration {
 	last := time.Duration(0)
 	for _, f := range s.faults {
 		last = max(last, f.at+f.lasts+time.Second)
+		if f.what == usurp {
+			last = max(last, f.at+f.lasts+usurped+s.drain+s.commitTimeout)
+		}
 	}
 	for _, o := range s.outages {
 		last = max(last, o.to)

@@ -48,7 +48,7 @@ func (w *world) do(f fault) {
 		if !w.seek(int32(f.slot), f.by) {
 			return
 		}
-	case crash, zombie, drop, restart, scaleIn, stall, pause:
+	case crash, zombie, usurp, drop, restart, scaleIn, stall, pause:
 		if p == nil {
 			return // it is away already
 		}
@@ -63,22 +63,9 @@ func (w *world) doTo(p *process, f fault) {
 		p.crash()
 		w.after(f.lasts, func() { w.start(p.slot) })
 	case zombie:
-		w.mu.Lock()
-		already := time.Now().Before(p.thaws)
-		if !already {
-			p.frozen, p.thaws = true, time.Now().Add(f.lasts)
-		}
-		w.mu.Unlock()
-		if already {
-			return
-		}
-		p.pardon("zombie")
-		p.link.Freeze()
-		w.after(f.lasts, func() {
-			w.trace.notef(p.name, "thaws")
-			p.pardon("zombie")
-			p.link.Thaw()
-		})
+		w.freeze(p, f.lasts)
+	case usurp:
+		w.usurp(p, f.lasts)
 	case drop:
 		p.pardon("dropped connections")
 		p.link.Drop()
@@ -107,6 +94,27 @@ func (w *world) doTo(p *process, f fault) {
 		p.pause(f.partition, f.lasts)
 	case scaleOut, answer, leaders, coordinators, grow, truncate, move, lose:
 	}
+}
+
+// freeze has the network of a process stand still for a while; false when it does already.
+func (w *world) freeze(p *process, lasts time.Duration) bool {
+	w.mu.Lock()
+	already := time.Now().Before(p.thaws)
+	if !already {
+		p.frozen, p.thaws = true, time.Now().Add(lasts)
+	}
+	w.mu.Unlock()
+	if already {
+		return false
+	}
+	p.pardon("zombie")
+	p.link.Freeze()
+	w.after(lasts, func() {
+		w.trace.notef(p.name, "thaws")
+		p.pardon("zombie")
+		p.link.Thaw()
+	})
+	return true
 }
 
 // lose ends every connection of the members when one of them sends a request of a kind: it is done, and its answer finds nobody.

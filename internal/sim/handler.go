@@ -102,7 +102,7 @@ func (p *process) work(ctx context.Context, m sluice.Message[*record]) error {
 		panic(errSim)
 	case skips:
 		return sluice.Skip("as the scenario says")
-	case succeeds, hangs, stubborn, undecodable:
+	case succeeds, hangs, stubborn, undecodable, refused:
 	}
 	return nil
 }

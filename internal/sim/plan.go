@@ -47,9 +47,10 @@ const (
 	panics
 	undecodable
 	skips
+	refused // succeeds, and brokers do not take its answer
 )
 
-var kindNames = [...]string{"ok", "hangs", "stubborn", "fails", "fails later", "fails always", "poison", "panics", "undecodable", "skips"}
+var kindNames = [...]string{"ok", "hangs", "stubborn", "fails", "fails later", "fails always", "poison", "panics", "undecodable", "skips", "refused"}
 
 func (k kind) String() string { return kindNames[k] }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/internal/bubble"
 )
@@ -37,6 +39,7 @@ type process struct {
 	asked     map[int32]int64 // what it committed last
 	askedAt   map[int32]time.Time
 	stalled   time.Time // until when it gets no processor
+	leaves    bool      // as a static member that has to
 	kicked    time.Time // when it was told that it is no member
 	calls     map[*call]struct{}
 	tenures   map[int32]*tenure
@@ -60,8 +63,8 @@ type slot struct {
 func (w *world) start(s *slot) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.ending || !s.wanted || (s.current != nil && !s.current.gone && s.current.stopped.IsZero()) {
-		return
+	if c := s.current; w.ending || !s.wanted || c != nil && !c.gone && (c.stopped.IsZero() || w.scenario.static && w.alive[c.name] == c) {
+		return // of a static member's processes, the next one waits for the end of the last: it would be thrown out else
 	}
 	w.processes++
 	p := &process{
@@ -94,7 +97,7 @@ func (p *process) run(ctx context.Context) {
 	w.mu.Lock()
 	p.err = err
 	delete(w.alive, p.name)
-	gone, stopped, again := p.gone, p.stopped, p.slot.wanted && !w.ending
+	gone, stopped, again := p.gone, p.stopped, p.slot.wanted && !w.ending && p.slot.current == p
 	took := time.Since(stopped)
 	w.mu.Unlock()
 	w.trace.notef(p.name, "Run returned: %v", err)
@@ -156,11 +159,16 @@ func (p *process) left(took time.Duration) {
 	}
 	// Else the time was up, or the coordinator refused it, and the group waits for the session's end.
 	leaves := took < w.scenario.drain+w.scenario.commitTimeout && time.Now().After(w.troubleUntil) && p.kicked.IsZero()
-	for _, m := range info.Members {
-		// A client that was given up and could not leave has said so then.
-		if m.ClientID == p.name && leaves && (p.member == "" || p.member == m.MemberID) {
-			w.failLockedf("invariant 10: %s stopped cleanly, and is a member of the group still", p.name)
-		}
+	had := slices.ContainsFunc(p.held, func(t *tenure) bool { return t.given && !t.ended.Before(p.stopped) })
+	stays := slices.ContainsFunc(info.Members, func(m kfake.GroupMember) bool { // a client that was given up and could not leave has said so then
+		return m.ClientID == p.name && (p.member == "" || p.member == m.MemberID || w.scenario.static)
+	})
+	switch {
+	case !leaves:
+	case w.scenario.static && had && !stays && !p.frozen && !p.leaves:
+		w.failLockedf("static: %s stopped cleanly, and the group has forgotten it: a restart is to move no partition", p.name)
+	case !w.scenario.static && stays:
+		w.failLockedf("invariant 10: %s stopped cleanly, and is a member of the group still", p.name)
 	}
 }
 

@@ -39,6 +39,7 @@ type scenario struct {
 	retries  []time.Duration // delays of retry topics
 	topics   []string        // the topic, then its retry topics
 	transact transact        // a TransactRoute
+	static   bool            // members are
 
 	keys    int
 	feeds   []feed
@@ -153,6 +154,8 @@ func newScenario(seed uint64) *scenario {
 	s.shape(dice{rand.New(rand.NewPCG(seed, 20261128))})
 	s.delays(dice{rand.New(rand.NewPCG(seed, 20261129))})
 	s.transactions(dice{rand.New(rand.NewPCG(seed, 20261130))})
+	s.statics(dice{rand.New(rand.NewPCG(seed, 20261201))})
+	s.refusals(dice{rand.New(rand.NewPCG(seed, 20261202))})
 	return s
 }
 
@@ -250,6 +253,9 @@ func (s *scenario) String() string {
 	}
 	if s.truncate {
 		more += ", retention passes the commit"
+	}
+	if s.static {
+		more += ", static members"
 	}
 	if s.timeout > 0 {
 		more += fmt.Sprintf(", deadline %v", s.timeout)

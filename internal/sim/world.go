@@ -36,6 +36,7 @@ type world struct {
 	commits      *commits
 	alive        map[string]*process
 	clients      map[string]string // the names of processes by their ids as members, where those do not tell
+	instances    map[string]string // the ids as members of those that are static, by their own
 	processes    int
 	seeking      int       // seeks under way
 	tenures      []*tenure // all that there ever were
@@ -88,7 +89,8 @@ func run(t *testing.T, s *scenario, tr *trace) outcome {
 			Cluster: c, addresses: c.ListenAddrs(), scenario: s, trace: tr,
 			look: make(chan struct{}, 1), stopped: make(chan struct{}), did: make(map[what]int),
 			ledger: newLedger(s.logs()), commits: newCommits(s.logs()), alive: make(map[string]*process), clients: make(map[string]string),
-			names: make(map[[16]byte]string),
+			instances: make(map[string]string),
+			names:     make(map[[16]byte]string),
 		}
 		w.run()
 		out = outcome{
@@ -106,6 +108,9 @@ func (w *world) run() {
 		w.trace.notef("world", "%s has the partitions from %d on", name, w.scenario.log(w.scenario.topics[i+1], 0))
 	}
 	w.watch()
+	if w.scenario.static {
+		w.fence()
+	}
 	over := make(chan struct{})
 	w.spawn(func() { w.comparing(over) })
 	if w.scenario.transacts() {
