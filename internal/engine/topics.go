@@ -64,10 +64,12 @@ func (e *Engine) lookAtTopics(ctx context.Context) {
 	for t := range e.topicTrouble {
 		ours[t] = struct{}{}
 	}
-	e.unlock()
 	if len(ours) == 0 {
+		e.forgetTotals()
+		e.unlock()
 		return
 	}
+	e.unlock()
 	topics := make([]string, 0, len(ours))
 	for t := range ours {
 		topics = append(topics, t)

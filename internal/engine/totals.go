@@ -143,8 +143,12 @@ func (e *Engine) topicTotals(topic string) *TopicTotals {
 
 // forgetTotals stops telling of topics that no route names and that we have no partition of, as a pattern may match ever new ones.
 func (e *Engine) forgetTotals() {
+	ours := make(map[string]struct{})
+	for p := range e.parts {
+		ours[p.topic] = struct{}{}
+	}
 	for topic, t := range e.totals.Topics {
-		if e.routes[topic] == nil && !e.has(topic) {
+		if _, has := ours[topic]; e.routes[topic] == nil && !has {
 			e.totals.gone.add(t)
 			delete(e.totals.Topics, topic)
 		}

@@ -64,7 +64,13 @@ func (r *Route) handleBatch(ctx context.Context, b *Batch) BatchOutcome {
 
 // late says of a failure that came of the deadline that it did.
 func (r *Route) late(ctx context.Context, out Outcome) Outcome {
-	if out.Kind == Failed && errors.Is(out.Err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), ErrHandlerTimeout) {
+	if out.Kind != Failed || !errors.Is(context.Cause(ctx), ErrHandlerTimeout) {
+		return out
+	}
+	switch {
+	case errors.Is(out.Err, ErrHandlerTimeout): // it returned the context's cause
+		out.Class = timeoutClass
+	case errors.Is(out.Err, context.DeadlineExceeded):
 		out.Err = fmt.Errorf("%w after %v: %w", ErrHandlerTimeout, r.Timeout, out.Err)
 		out.Class = timeoutClass
 	}

@@ -306,7 +306,9 @@ func (e *Engine) runBatch(rt *Route, r *run) (more bool) {
 			if rt.CommitManually {
 				rec = e.own(rec)
 			}
-			r.hands(it)
+			if !it.condemned() { // nobody is called for that
+				r.hands(it)
+			}
 			b.Records = append(b.Records, rec)
 			b.Attempts = append(b.Attempts, it.attempts()+1)
 		}

@@ -3,6 +3,7 @@ package fold
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"strings"
 	"sync"
@@ -17,7 +18,8 @@ const (
 
 // Handler passes log lines on. Of warnings and errors that are equal it passes ten a minute; of those beyond it passes the last one
 // when the minute is over, with the attribute repeated: how many they were. Lines are equal when they have the same level, the same
-// message and the same topic, partition, err and what: an offset or a duration may differ. It keeps no goroutine.
+// message and the same topic or topics, partition, err and what: an offset or a duration may differ. A line without an err is about its
+// offset itself (a record that is dropped, a handler that hangs), and equal only at the same one. It keeps no goroutine.
 type Handler struct {
 	next  slog.Handler
 	all   *all
@@ -27,7 +29,9 @@ type Handler struct {
 // all is what a handler shares with those made of it.
 type all struct {
 	mu    sync.Mutex
-	known map[string]*flood
+	seed  maphash.Seed
+	known map[uint64]*flood // by the hash of what is equal: an err may be long
+	swept time.Time
 }
 
 // flood are equal lines.
@@ -43,7 +47,7 @@ type flood struct {
 
 // New makes a handler on top of another one.
 func New(next slog.Handler) *Handler {
-	return &Handler{next: next, all: &all{known: make(map[string]*flood)}}
+	return &Handler{next: next, all: &all{seed: maphash.MakeSeed(), known: make(map[uint64]*flood)}}
 }
 
 // Enabled implements slog.Handler.
@@ -90,7 +94,7 @@ func (h *Handler) Flush() {
 
 // holdsBack counts a line; true: it is not to be passed on now.
 func (all *all) holdsBack(ctx context.Context, h *Handler, r slog.Record) bool {
-	key := h.keyOf(r)
+	key := maphash.String(all.seed, h.keyOf(r))
 	now := time.Now()
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -114,7 +118,7 @@ func (all *all) holdsBack(ctx context.Context, h *Handler, r slog.Record) bool {
 }
 
 // over ends a window in which lines were held back.
-func (all *all) over(key string, f *flood) {
+func (all *all) over(key uint64, f *flood) {
 	all.mu.Lock()
 	mine := all.known[key] == f // else Flush has it
 	if mine {
@@ -126,8 +130,12 @@ func (all *all) over(key string, f *flood) {
 	}
 }
 
-// sweep forgets what is over; false: nothing is.
+// sweep forgets what is over, once a second at most; false: nothing is.
 func (all *all) sweep(now time.Time) bool {
+	if now.Sub(all.swept) < time.Second {
+		return false
+	}
+	all.swept = now
 	before := len(all.known)
 	for key, f := range all.known {
 		if f.timer == nil && now.Sub(f.since) >= window {
@@ -149,17 +157,27 @@ func (h *Handler) keyOf(r slog.Record) string {
 	b.WriteString(r.Level.String())
 	b.WriteByte(0)
 	b.WriteString(r.Message)
+	failed, offset := false, ""
 	r.Attrs(func(a slog.Attr) bool {
 		b.WriteString(part(a))
+		switch a.Key {
+		case "err":
+			failed = true
+		case "offset":
+			offset = a.Value.String()
+		}
 		return true
 	})
+	if !failed {
+		b.WriteString("\x00offset=" + offset)
+	}
 	return b.String()
 }
 
 // part is what an attribute adds to the key.
 func part(a slog.Attr) string {
 	switch a.Key {
-	case "topic", "partition", "err", "what":
+	case "topic", "topics", "partition", "err", "what":
 		return "\x00" + a.Key + "=" + a.Value.Resolve().String()
 	}
 	return ""

@@ -48,6 +48,35 @@ func folded() (*slog.Logger, *fold.Handler, *lines) {
 	return slog.New(h), h, &l
 }
 
+// What is said of a record itself is said of each record: no other line names it.
+func TestALineAboutARecordIsOfThatRecord(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, h, l := folded()
+		for i := range 100 {
+			log.Warn("record dropped", "topic", "orders", "partition", 1, "offset", i, "class", "error")
+		}
+		if got := l.taken(); len(got) != 100 {
+			t.Errorf("%d of 100 records are named", len(got))
+		}
+		for range 100 {
+			log.Warn("record dropped", "topic", "orders", "partition", 1, "offset", 7, "class", "error")
+		}
+		if got := l.taken(); len(got) != 9 {
+			t.Errorf("of one record: %d more, want the rest of ten", len(got))
+		}
+		for _, topics := range []string{"orders", "bills"} {
+			for range 10 {
+				log.Error("outage", "topics", []string{topics}, "err", io.EOF)
+			}
+		}
+		h.Flush()
+		if got := l.taken(); len(got) != 21 {
+			t.Errorf("outages of two routes: %d lines", len(got))
+		}
+	})
+}
+
 // Ten pass at once, and the last of the others when a minute is over, with their number; a flood that goes on is told once a minute.
 func TestAFloodIsFolded(t *testing.T) {
 	t.Parallel()
