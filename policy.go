@@ -157,8 +157,8 @@ func Manual() Commit { return Commit{manual: true} }
 // OnFailure is DeadLetter, Drop or Halt.
 type OnFailure interface{ onFailure() }
 
-// Drop finishes a failed record without a trace but Events.Dropped, a log line and a counter. Use it only for data that
-// may be lost.
+// Drop finishes a failed record without a trace but Events.Dropped, a counter, and a log line, of which floods are folded. Use it only for
+// data that may be lost.
 type Drop struct{}
 
 // Halt stops the partition of a failed record: it takes nothing new, its frontier stays and is committed, health is red,

@@ -18,8 +18,8 @@ const (
 
 // Handler passes log lines on. Of warnings and errors that are equal it passes ten a minute; of those beyond it passes the last one
 // when the minute is over, with the attribute repeated: how many they were. Lines are equal when they have the same level, the same
-// message and the same topic or topics, partition, err and what: an offset or a duration may differ. A line without an err is about its
-// offset itself (a record that is dropped, a handler that hangs), and equal only at the same one. It keeps no goroutine.
+// message and the same topic or topics, partition, err and what: an offset or a duration may differ. A line with neither err nor class is
+// about its offset itself, as that of a handler that hangs, and equal only at the same one. It keeps no goroutine.
 type Handler struct {
 	next  slog.Handler
 	all   *all
@@ -161,7 +161,7 @@ func (h *Handler) keyOf(r slog.Record) string {
 	r.Attrs(func(a slog.Attr) bool {
 		b.WriteString(part(a))
 		switch a.Key {
-		case "err":
+		case "err", "class":
 			failed = true
 		case "offset":
 			offset = a.Value.String()

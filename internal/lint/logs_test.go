@@ -158,8 +158,8 @@ cfg.Logger = slog.New(slog.NewJSONHandler(os.Stderr, nil)) // or slog.NewTextHan
 - **` + "`event`" + ` is stable.** It is an attribute of every line; messages may change their words.
 - **Floods are folded.** Of warnings and errors of an app that have the same level and message, and the same ` + "`topic`" + ` or ` + "`topics`" + `, ` + "`partition`" + `, ` + "`err`" + ` and
   ` + "`what`" + `, ten a minute are logged at once. Of those beyond, the last one is logged when the minute is over, or when Run returns, with the attribute
-  ` + "`repeated`" + `: how many they were; it keeps its time, so later lines may stand before it. A line without an ` + "`err`" + ` is about its ` + "`offset`" + ` itself, and equal at the
-  same one only. ` + "`Events`" + ` are told of each.
+  ` + "`repeated`" + `: how many they were; it keeps its time, so later lines may stand before it. A line with neither ` + "`err`" + ` nor ` + "`class`" + ` is about its ` + "`offset`" + ` itself,
+  and equal at the same one only. ` + "`Events`" + ` are told of each.
 - **No payloads, no secrets.** No line has a record's value or headers, or a credential. Errors of handlers are logged as they say; what they
   quote of a record is theirs to leave out. A record's key is in ` + "`handler_overran`" + ` alone.
 
