@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -241,5 +242,50 @@ func TestInvariant12AttemptsCountAcrossTransactions(t *testing.T) {
 		if got := len(c.Read("orders.dlq")); got != 1 {
 			t.Errorf("invariant 12: %d dead letters, want 1", got)
 		}
+	})
+}
+
+// A transaction that is committed has no word on records behind it, which were in one that was aborted: what they failed of still counts.
+func TestInvariant12AttemptsOutliveTheCommitOfWhatIsBefore(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+		const n, refused, bad, attempts = 100, 10, 60, 3
+		var calls, aborts atomic.Int64
+		refuse(c, "bills", kerr.InvalidRecord)
+		policy := sluice.Policy{
+			Retry:     sluice.Retry{MaxAttempts: attempts, Backoff: 8 * time.Second, MaxBackoff: 8 * time.Second},
+			OnFailure: sluice.Drop{},
+		}
+		cfg := configFor(t, c, nil)
+		cfg.Events.CommitFailed = func(sluice.CommitFailedInfo) { aborts.Add(1) }
+		m := join(t, cfg, func(app *sluice.App) error {
+			return sluice.AddTransact(app, sluice.TransactRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text,
+				Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
+					r := &kgo.Record{Topic: "bills", Value: []byte(m.Value)}
+					switch m.Offset() {
+					case refused:
+						if aborts.Load() > 0 {
+							r.Headers = []kgo.RecordHeader{{Key: mark}}
+						}
+					case refused + 1:
+						time.Sleep(100 * time.Millisecond) // brokers refuse it before the next one is called
+					case bad:
+						if n := calls.Add(1); m.Attempt != int(n) {
+							t.Errorf("invariant 12: call %d of it is attempt %d", n, m.Attempt)
+						}
+						return nil, errors.New("bad")
+					}
+					return []*kgo.Record{r}, nil
+				},
+				Policy: policy,
+			})
+		})
+		c.Produce("orders", 0, 0, n, 0)
+		c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == n })
+		m.leave(t)
+		if calls.Load() != attempts {
+			t.Errorf("invariant 12: %d attempts, want %d", calls.Load(), attempts)
+		}
+		once(t, c, n, refused, bad)
 	})
 }

@@ -4,15 +4,17 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// batchRoom is how many bytes topics take in a batch, of those that have refused one as too large. The client makes batches of up to a
-// size of its own, so that this is no record's fault. Brokers are asked how much it is then, and from the next transaction on what was
-// written for such a topic is sent before it comes to more. Sizes are those before compression. A record that is larger goes by itself, as
-// it may be small enough when it is compressed; if it is not, it is known to be to blame. A batchRoom is not changed.
+// batchRoom is how many bytes topics take in a batch, of those that have refused one as too large, and take less than the client makes. That
+// is no record's fault. Brokers are asked how much it is then, and now and then again. From the next transaction on what was written for such
+// a topic is sent before it comes to more. Sizes are those before compression. A record that is larger goes by itself, as it may be small
+// enough when it is compressed; if it is not, it is known to be to blame. A batchRoom is not changed.
 type batchRoom map[string]int
 
 // maxMessageBytes is what brokers call it.
@@ -65,38 +67,72 @@ func (t *transaction) placed(r *kgo.Record, alone bool) (apart, own bool) {
 }
 
 // learnRoom asks how much a topic takes that has refused a batch of a transaction as too large, and tells whether there is something new
-// in that, so that the next one is not refused for it.
+// in that, so that the next one is not refused for it. It may have been the client that did not take a record: then there is not, unless the
+// topic takes less than the client does.
 func (e *Engine) learnRoom(t *transaction) bool {
 	e.mu.Lock()
 	topic, blamed := t.tooLarge, t.blamed
 	e.unlock()
-	if topic == "" || blamed {
-		return false
+	return topic != "" && !blamed && e.askRoom(topic)
+}
+
+// askEvery is how often topics are asked again: their operator may have changed how much they take.
+const askEvery = time.Minute
+
+// askAgain has topics that have a bound asked again now and then. Under mu.
+func (e *Engine) askAgain() {
+	now := time.Now()
+	if len(e.batches) == 0 || now.Before(e.askAt) {
+		return
 	}
+	e.askAt = now.Add(askEvery)
+	topics := slices.Collect(maps.Keys(e.batches))
+	e.spawn(func() { e.askRoom(topics...) })
+}
+
+// askRoom asks how much topics take, and tells whether one of them has another bound now.
+func (e *Engine) askRoom(topics ...string) (changed bool) {
 	ctx, cancel := context.WithTimeout(e.running, e.cfg.CommitTimeout)
 	defer cancel()
-	configs, err := e.admin.DescribeTopicConfigs(ctx, topic)
+	configs, err := e.admin.DescribeTopicConfigs(ctx, topics...)
 	if err != nil {
 		return false
 	}
+	made, _ := e.client.OptValue(kgo.ProducerBatchMaxBytes).(int32)
 	for _, of := range configs {
 		for _, c := range of.Configs {
 			most, err := strconv.Atoi(c.MaybeValue())
-			if c.Key != maxMessageBytes || err != nil || most <= 0 || most == e.batches[topic] {
+			if c.Key != maxMessageBytes || err != nil || most <= 0 {
 				continue
 			}
-			e.log.Warn("a topic takes no batches as large as the client makes them; what is written for it goes in smaller ones from now "+
-				"on: lower batch.size, or raise the topic's max.message.bytes", "event", "batches_limited",
-				"topic", topic, "max_message_bytes", most)
-			room := maps.Clone(e.batches)
-			room[topic] = most
-			e.mu.Lock()
-			e.batches = room
-			e.unlock()
-			return true
+			if most >= int(made) {
+				most = 0
+			}
+			changed = e.bound(of.Name, most) || changed
 		}
 	}
-	return false
+	return changed
+}
+
+// bound sets how much a topic takes, 0 for all that the client makes, and tells whether that is new.
+func (e *Engine) bound(topic string, most int) bool {
+	e.mu.Lock()
+	defer e.unlock()
+	if most == e.batches[topic] {
+		return false
+	}
+	room := maps.Clone(e.batches)
+	if most == 0 {
+		delete(room, topic)
+		e.log.Info("a topic takes batches as large as the client makes them again", "event", "batches_unlimited", "topic", topic)
+	} else {
+		room[topic] = most
+		e.log.Warn("a topic takes no batches as large as the client makes them; what is written for it goes in smaller ones from now "+
+			"on: lower batch.size, or raise the topic's max.message.bytes", "event", "batches_limited",
+			"topic", topic, "max_message_bytes", most)
+	}
+	e.batches, e.askAt = room, time.Now().Add(askEvery)
+	return true
 }
 
 // notes are what health says of it. Under mu.

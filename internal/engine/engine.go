@@ -147,7 +147,8 @@ type Engine struct {
 	txn        *transaction       // that is under way; nil: none
 	resting    map[part]time.Time // partitions that are kept out of transactions, at least until then
 	remembered map[part]map[int64]*trouble
-	batches    batchRoom // written by the transactions' loop alone
+	batches    batchRoom
+	askAt      time.Time // when topics are asked again that have a bound in it
 	refusals   int       // records in a row whose answers brokers refused, while they took none
 	drainOver  bool
 	beginFails failing

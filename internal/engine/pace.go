@@ -11,15 +11,16 @@ const (
 // pace says how many records the next transaction takes: more and more as long as they end in time.
 type pace struct {
 	limit   int
-	suspect int // records at the most, the next ones, of which one is to blame for a write that was refused; 0: nobody is looked for
-	failed  int // transactions in a row; a search counts as one
+	suspect int  // records at the most, the next ones, of which one is to blame for a write that was refused; 0: nobody is looked for
+	failed  int  // transactions in a row; a search counts as one
+	lacks   bool // others, perhaps: the last one took no more than limit, and was aborted, but not for a refusal
 }
 
-// next is how many records the next transaction takes. While the route is held, as some failed, it takes enough to have others tried: see
-// outage.
-func (p *pace) next(held bool) int {
-	if held {
-		return max(p.limit, firstLimit)
+// next is how many records the next transaction takes. A route that stands still may need some, so that others are tried (see tries). They
+// may be more than can be finished in time, and more than a search takes: so it has them in every other transaction at the most.
+func (p *pace) next(needs int) int {
+	if p.lacks {
+		return max(p.limit, needs)
 	}
 	return p.limit
 }
@@ -40,14 +41,15 @@ func (p *pace) after(t *transaction, committed, mended bool, why error) {
 	default:
 		p.failed++
 	}
-	late := !time.Now().Before(t.deadline)
+	late, within := !time.Now().Before(t.deadline), t.polled <= p.limit
+	p.lacks = !committed && !isRefusal(why) && within
 	switch {
 	case p.suspect > 0:
 		p.limit = min(p.limit, (p.suspect+1)/2)
 	case committed && time.Since(t.began) < time.Until(t.deadline):
 		p.limit = min(2*p.limit, mostLimit)
 	}
-	if !committed && late {
+	if !committed && late && within {
 		p.limit = max(1, min(p.limit, t.polled)/2)
 	}
 }

@@ -44,3 +44,38 @@ func TestInvariant12ASearchHalvesWhatIsLeft(t *testing.T) {
 		}
 	}
 }
+
+// In an outage that failures show, the next transaction may need others, or be as small as can be finished in time. Either is tried, also
+// where one of the next records is looked for; but nothing is added to a search that goes on.
+func TestInvariant12AnOutageMayNeedOthersOrLess(t *testing.T) {
+	const needs = 11
+	for name, test := range map[string]struct {
+		pace pace
+		ends func(took int) bool // in time
+	}{
+		"less":                 {pace{limit: firstLimit}, func(took int) bool { return took <= 4 }},
+		"less than it needs":   {pace{limit: 2 * needs}, func(took int) bool { return took < needs }},
+		"others":               {pace{limit: 1}, func(took int) bool { return took >= needs }},
+		"others, in a search":  {pace{limit: 1, suspect: 1}, func(took int) bool { return took >= needs }},
+		"others, in the midst": {pace{limit: 4, suspect: 8}, func(took int) bool { return took >= needs }},
+	} {
+		p, over := test.pace, false
+		for n := 0; n < 20 && !over; n++ {
+			took := p.next(needs)
+			over = test.ends(took)
+			end := &transaction{began: time.Now().Add(-time.Minute), deadline: time.Now().Add(-time.Second), polled: took}
+			p.after(end, over, false, errDeadline)
+		}
+		if !over {
+			t.Errorf("invariant 12: %s: nothing ends: %+v", name, p)
+		}
+	}
+	p := pace{limit: firstLimit}
+	for n := 0; p.limit > 1 && n < 20; n++ {
+		now := time.Now()
+		p.after(&transaction{began: now, deadline: now.Add(time.Minute), polled: p.next(needs)}, false, false, kerr.InvalidRecord)
+	}
+	if took := p.next(needs); took != 1 {
+		t.Errorf("invariant 12: a search takes %d", took)
+	}
+}

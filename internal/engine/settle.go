@@ -79,10 +79,7 @@ func (e *Engine) took(took time.Duration) {
 			continue
 		}
 		a.settle(a.tracker.Next(), acked)
-		for offset := range e.remembered[a.part] {
-			delete(a.problems, offset)
-		}
-		delete(e.remembered, a.part)
+		e.absolve(a)
 	}
 	e.tellCommitted(acked, took)
 }

@@ -70,7 +70,7 @@ func (e *Engine) onGivenUp(ctx context.Context, _ *kgo.Client, m map[string][]in
 func (e *Engine) transactLoop() {
 	p := pace{limit: firstLimit}
 	for {
-		t, err := e.gather(p.next(e.cfg.Routes[0].held.Load()))
+		t, err := e.gather(p.next(e.tries()))
 		if err != nil {
 			e.renew(err)
 		}
@@ -88,6 +88,18 @@ func (e *Engine) transactLoop() {
 			e.backOff(wait)
 		}
 	}
+}
+
+// tries is how many records a transaction needs so that others than those that failed are tried, where the route stands still for them: see
+// outage. 0: it does not, or as a handler says so, and then any record will do.
+func (e *Engine) tries() int {
+	e.mu.Lock()
+	defer e.unlock()
+	rt := e.cfg.Routes[0]
+	if o := rt.outage; o == nil || !o.failures {
+		return 0
+	}
+	return rt.Breaker + 1
 }
 
 // gather polls until there are records, and then for as long as the transaction takes them. No transaction: the engine stops, and there
@@ -149,7 +161,7 @@ func (e *Engine) beginTransaction() error {
 // isSame tells whether an error is the very one that came before. The client makes a new one for each request for its producer id that
 // fails; one that comes twice it has kept, from a write that failed, and it asks brokers nothing any more.
 func isSame(err, before error) bool {
-	return err != nil && reflect.TypeOf(err).Comparable() && err == before //nolint:errorlint // the value itself, not what it wraps
+	return err != nil && reflect.ValueOf(err).Comparable() && err == before //nolint:errorlint // the value itself, not what it wraps
 }
 
 // loadProducer has the client ask for its id and epoch, unless it has good ones. The client itself would ask for ever.
@@ -196,11 +208,12 @@ func (e *Engine) pollInto(t *transaction, most int, until time.Time) (*transacti
 		f()
 	}
 	n := fetches.NumRecords()
-	if n > 0 && t == nil {
-		t = e.newTransaction(most == 1)
-	}
 	e.mu.Lock()
 	defer e.unlock()
+	if n > 0 && t == nil {
+		e.askAgain()
+		t = e.newTransaction(most == 1)
+	}
 	if t != nil {
 		e.txn = t
 		t.polled += n

@@ -36,6 +36,7 @@ type transaction struct {
 	added bool           // brokers know that it is about the group's offsets, too
 }
 
+// newTransaction begins one, with the first records that were polled. Under mu.
 func (e *Engine) newTransaction(sole bool) *transaction {
 	t := &transaction{began: time.Now(), sole: sole, room: e.batches, sent: make(map[string]int)}
 	t.deadline = t.began.Add(e.cfg.Transact.Timeout / 2)

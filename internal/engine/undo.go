@@ -85,6 +85,20 @@ func (e *Engine) forgive(a *assignment, offset int64) {
 	}
 }
 
+// absolve forgets what records failed of that are committed; not those behind them, which come again. Under mu.
+func (e *Engine) absolve(a *assignment) {
+	remembered := e.remembered[a.part]
+	for offset := range remembered {
+		if offset < a.committed {
+			delete(remembered, offset)
+			delete(a.problems, offset)
+		}
+	}
+	if len(remembered) == 0 {
+		delete(e.remembered, a.part)
+	}
+}
+
 // haunted tells whether a handler of an earlier epoch still runs for a partition.
 func (e *Engine) haunted(p part) bool {
 	for ref := range maps.Keys(e.ghosts) {

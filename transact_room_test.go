@@ -1,0 +1,52 @@
+package sluice_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/internal/bubble"
+)
+
+// What a topic takes is asked for again, as its operator may have changed it: more, and as much as the client makes.
+func TestInvariant12WhatATopicTakesIsAskedAgain(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+		const n = 100
+		var log warnings
+		cfg := configFor(t, c, nil)
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		m := join(t, cfg, func(app *sluice.App) error {
+			return sluice.AddTransact(app, sluice.TransactRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text,
+				Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
+					more := []kgo.RecordHeader{{Key: "k", Value: make([]byte, 1000)}}
+					return []*kgo.Record{{Topic: "bills", Value: []byte(m.Value), Headers: more}}, nil
+				},
+			})
+		})
+		from := 0
+		for _, takes := range []string{"10000", "20000", "1000000"} {
+			takesAtMost(t, c, "bills", takes)
+			for range 3 {
+				c.Produce("orders", 0, from, n, 0)
+				from += n
+				c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == int64(from) })
+				time.Sleep(40 * time.Second)
+			}
+			notes := strings.Join(m.app.Health().Notes, "; ")
+			if want := takes != "1000000"; want != strings.Contains(notes, "bills takes batches of up to "+takes+" bytes") || !want && notes != "" {
+				t.Errorf("it takes %s: health notes %q", takes, notes)
+			}
+		}
+		m.leave(t)
+		if s := m.app.Stats(); s.CommitsFailed != 1 || log.count("event=batches_limited ") != 2 || log.count("event=batches_unlimited ") != 1 {
+			t.Errorf("invariant 12: %d transactions were refused, and the log says: %s", s.CommitsFailed, log.text.String())
+		}
+		once(t, c, from)
+	})
+}
