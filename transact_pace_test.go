@@ -15,7 +15,7 @@ import (
 	"github.com/sluice-go/sluice/internal/bubble"
 )
 
-// flapping is what handlers depend on. It works for two seconds, from the first call on, and then no more until their transaction is aborted.
+// flapping is what handlers depend on. It works for two seconds, from the first call on, and then no more until a transaction is aborted.
 type flapping struct {
 	mu    sync.Mutex
 	until time.Time
@@ -74,32 +74,4 @@ func TestInvariant12AnOutageNowAndThenEndsAsTransactionsTakeLess(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A record that fails by itself may stand before the one that brokers refuse. Others are tried with it, although transactions take one
-// record alone to find who is to blame.
-func TestInvariant12ARecordThatFailsIsNotInTheWayOfASearch(t *testing.T) {
-	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
-		refuse(c, "bills", kerr.InvalidRecord)
-		m := join(t, configFor(t, c, nil), func(app *sluice.App) error {
-			return sluice.AddTransact(app, sluice.TransactRoute[string]{
-				Topics: []string{"orders"}, Decode: sluice.Text,
-				Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
-					r := &kgo.Record{Topic: "bills", Key: m.Key(), Value: []byte(m.Value)}
-					switch m.Offset() {
-					case 0:
-						return nil, errors.New("bad")
-					case 15:
-						r.Headers = []kgo.RecordHeader{{Key: mark}}
-					}
-					return []*kgo.Record{r}, nil
-				},
-				Policy: sluice.Policy{Ordering: sluice.ByKey, Retry: sluice.Retry{MaxAttempts: 5}, OnFailure: sluice.Drop{}},
-			})
-		})
-		c.Produce("orders", 0, 0, 20, 10)
-		c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == 20 })
-		m.leave(t)
-		once(t, c, 20, 0, 15)
-	})
 }

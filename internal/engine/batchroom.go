@@ -11,10 +11,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// batchRoom is how many bytes topics take in a batch, of those that have refused one as too large, and take less than the client makes. That
-// is no record's fault. Brokers are asked how much it is then, and now and then again. From the next transaction on what was written for such
-// a topic is sent before it comes to more. Sizes are those before compression. A record that is larger goes by itself, as it may be small
-// enough when it is compressed; if it is not, it is known to be to blame. A batchRoom is not changed.
+// batchRoom is how many bytes topics take in a batch, of those that have refused one as too large, and take less than the client makes.
+// That is no record's fault. Brokers are asked how much it is then, and now and then again. From the next transaction on what was written
+// for such a topic is sent before it comes to more. Sizes are those before compression. A record that is larger goes by itself, as it may
+// be small enough when it is compressed; if it is not, it is known to be to blame. A batchRoom is not changed.
 type batchRoom map[string]int
 
 // maxMessageBytes is what brokers call it.
@@ -67,8 +67,8 @@ func (t *transaction) placed(r *kgo.Record, alone bool) (apart, own bool) {
 }
 
 // learnRoom asks how much a topic takes that has refused a batch of a transaction as too large, and tells whether there is something new
-// in that, so that the next one is not refused for it. It may have been the client that did not take a record: then there is not, unless the
-// topic takes less than the client does.
+// in that, so that the next one is not refused for it. It may have been the client that did not take a record: then there is not, unless
+// the topic takes less than the client does.
 func (e *Engine) learnRoom(t *transaction) bool {
 	e.mu.Lock()
 	topic, blamed := t.tooLarge, t.blamed
