@@ -57,7 +57,9 @@ var healthFamilies = []family{
 var recordFamilies = []family{
 	byTopic("records_polled_total", "Records that were handed over to the app.", func(t sluice.TopicTotals) int64 { return t.Polled }),
 	byTopic("polled_bytes_total", "Bytes of their keys, values and headers.", func(t sluice.TopicTotals) int64 { return t.PolledBytes }),
-	byTopic("records_finished_total", "Records that were finished, in whatever way; on a TransactRoute, once they are committed.",
+	byTopic("records_finished_total", "Records that were finished, in whatever way; on a TransactRoute, once they are committed: "+
+		"those of a transaction whose commit was done but never answered, as those that were delayed, dead lettered, dropped or skipped "+
+		"in it, are not counted.",
 		func(t sluice.TopicTotals) int64 { return t.Finished }),
 	{
 		ofRecords, "process_duration_seconds",
