@@ -20,6 +20,7 @@ var errLeftOut = errors.New("the broker leaves the group out of its answer: befo
 type groupAnswer struct {
 	listed      kmsg.ListGroupsResponseGroup
 	coordinator int32
+	unlisted    bool // it was there before, nobody lists it, and its last coordinator is asked by name
 	commits     []commit
 	err         error // why there are no commits
 	description description
@@ -54,6 +55,49 @@ func (r *round) askGroups() (all []question) {
 		}))
 	}
 	return all
+}
+
+// recall has the groups that nobody lists any more asked for by name, of the broker that listed them last: it says whether they were
+// deleted, or another broker coordinates them now.
+func (r *round) recall(before *Snapshot) {
+	for i := range before.Groups {
+		g := &before.Groups[i]
+		if r.groups[g.ID] != nil {
+			delete(r.book.unlisted, g.ID)
+			continue
+		}
+		if r.book.unlisted[g.ID].IsZero() {
+			r.book.unlisted[g.ID] = r.at
+		}
+		if r.up(g.Coordinator) && r.silent[g.Coordinator] == nil {
+			listed := kmsg.ListGroupsResponseGroup{Group: g.ID, ProtocolType: g.ProtocolType, GroupState: g.State, GroupType: g.Type}
+			r.groups[g.ID] = &groupAnswer{listed: listed, coordinator: g.Coordinator, unlisted: true, err: errLeftOut}
+		}
+	}
+}
+
+// up says whether the metadata names a broker.
+func (r *round) up(broker int32) bool {
+	return slices.ContainsFunc(r.cluster.Brokers, func(b Broker) bool { return b.ID == broker })
+}
+
+// gone says whether a group was deleted, as far as its coordinator knows: it may have gone while we looked.
+func (a *groupAnswer) gone() bool {
+	if errors.Is(a.err, kerr.GroupIDNotFound) {
+		return true
+	}
+	if len(a.commits) > 0 || a.err != nil && !errors.Is(a.description.err, kerr.GroupIDNotFound) {
+		return false
+	}
+	// Before Kafka 4.0 a group that is not there is described as dead. Some types cannot be described.
+	return errors.Is(a.description.err, kerr.GroupIDNotFound) ||
+		a.unlisted && (a.description.state == "Dead" || a.description.err == nil && !a.description.known)
+}
+
+// awaited says whether a group that nobody lists may still turn up: a broker that lists nothing may have it, and one that takes a
+// group over lists it only when it has loaded it.
+func (r *round) awaited(group string) bool {
+	return len(r.silent) > 0 || r.at.Sub(r.book.unlisted[group]) <= r.cfg.Rules.Window
 }
 
 // groupsBy are the groups that have a type of which ok holds, in portions.

@@ -2,65 +2,65 @@ package monitor
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // snapshot makes of a round's answers what is served. What the round could not see is as it was before.
 func (r *round) snapshot(before *Snapshot) *Snapshot {
 	next := &Snapshot{Round: r.number, At: r.at, Complete: before.Complete, Cluster: r.cluster}
-	for _, what := range slices.Sorted(maps.Keys(r.problems)) {
-		next.Problems = append(next.Problems, Problem{what, r.problems[what]})
-	}
 	if err := r.problems["metadata"]; err != nil { // the whole cluster is out of sight
 		next.Cluster, next.Topics, next.Groups = before.Cluster, before.Topics, slices.Clone(before.Groups)
 		for i := range next.Groups {
 			next.Groups[i].Err = fmt.Errorf("no broker answers: %w", err)
 		}
-		return next
+	} else {
+		next.Topics = r.topics()
+		next.Groups = r.judged(before)
+	}
+	for _, what := range slices.Sorted(maps.Keys(r.problems)) {
+		next.Problems = append(next.Problems, Problem{what, r.problems[what]})
 	}
 	if len(next.Problems) == 0 {
 		next.Complete = next.At
 	}
-	next.Topics = r.topics()
-	next.Groups = make([]Group, 0, len(r.groups))
-	for id, a := range r.groups {
-		if errors.Is(a.err, kerr.GroupIDNotFound) || errors.Is(a.description.err, kerr.GroupIDNotFound) && len(a.commits) == 0 {
-			continue // it went while we looked
-		}
-		next.Groups = append(next.Groups, r.group(id, a, before))
-	}
-	next.Groups = append(next.Groups, r.unlisted(before)...)
-	slices.SortFunc(next.Groups, func(a, b Group) int { return strings.Compare(a.ID, b.ID) })
-	for id := range r.book.groups {
-		if _, there := next.Group(id); !there {
-			delete(r.book.groups, id)
-		}
-	}
 	return next
 }
 
-// unlisted are the groups of before that nobody lists, because their coordinator does not answer, or has gone and nobody has taken over
-// from it yet: within a window, somebody does.
-func (r *round) unlisted(before *Snapshot) (all []Group) {
-	up := map[int32]bool{}
-	for _, b := range r.cluster.Brokers {
-		up[b.ID] = true
+// judged are the groups, in the order of their ID. What is gone is forgotten.
+func (r *round) judged(before *Snapshot) []Group {
+	all := make([]Group, 0, len(r.groups))
+	for id, a := range r.groups {
+		if !a.gone() && (!a.unlisted || a.err == nil || r.awaited(id)) {
+			all = append(all, r.group(id, a, before))
+		}
 	}
+	all = append(all, r.unlisted(before)...)
+	slices.SortFunc(all, func(a, b Group) int { return strings.Compare(a.ID, b.ID) })
+	there := make(map[string]bool, len(all))
+	for i := range all {
+		there[all[i].ID] = true
+	}
+	maps.DeleteFunc(r.book.groups, func(id string, _ map[place]*row) bool { return !there[id] })
+	maps.DeleteFunc(r.book.unlisted, func(id string, _ time.Time) bool { return !there[id] })
+	return all
+}
+
+// unlisted are the groups of before whose coordinator does not list its groups, or has gone, and that nobody else lists.
+func (r *round) unlisted(before *Snapshot) (all []Group) {
 	for _, g := range before.Groups {
+		silent := r.silent[g.Coordinator]
 		switch {
 		case r.groups[g.ID] != nil:
 			continue
-		case r.silent[g.Coordinator] != nil:
-			g.Err = fmt.Errorf("its coordinator does not list its groups: %w", r.silent[g.Coordinator])
-		case !up[g.Coordinator] && r.at.Sub(g.AsOf) <= r.cfg.Rules.Window:
+		case silent != nil:
+			g.Err = fmt.Errorf("its coordinator does not list its groups: %w", silent)
+		case r.awaited(g.ID):
 			g.Err = fmt.Errorf("its coordinator, broker %d, is gone, and no other broker lists the group", g.Coordinator)
+			r.problem("groups", fmt.Errorf("group %s: %w", g.ID, g.Err))
 		default:
 			continue
 		}
@@ -72,6 +72,9 @@ func (r *round) unlisted(before *Snapshot) (all []Group) {
 func (r *round) topics() []Topic {
 	all := make([]Topic, 0, len(r.book.topics))
 	for _, t := range r.book.topics {
+		if !t.missing.IsZero() {
+			continue
+		}
 		topic := Topic{Name: t.name, ID: t.id, Internal: t.internal, Err: t.err, Partitions: make([]Log, 0, len(t.logs))}
 		for _, l := range t.logs {
 			l.open.see(r.at, l.stable, l.end)
@@ -93,11 +96,15 @@ func (r *round) group(id string, a *groupAnswer, before *Snapshot) Group {
 		ID: id, Type: a.listed.GroupType, ProtocolType: a.listed.ProtocolType, State: a.listed.GroupState, Coordinator: a.coordinator,
 		AsOf: r.at,
 	}
+	old, _ := before.Group(id)
 	if a.err != nil {
-		if old, ok := before.Group(id); ok {
+		if old != nil {
 			g = *old
 		}
 		g.Err = fmt.Errorf("its commits are not known: %w", a.err)
+		if a.unlisted {
+			g.Err = fmt.Errorf("no broker lists the group, and %w", g.Err)
+		}
 		return g
 	}
 	team := newTeam(a)
@@ -113,7 +120,7 @@ func (r *round) group(id string, a *groupAnswer, before *Snapshot) Group {
 	}
 	g.Partitions = make([]Partition, 0, len(commits))
 	for _, c := range commits {
-		g.Partitions = append(g.Partitions, r.partition(id, c, team))
+		g.Partitions = append(g.Partitions, r.partition(id, c, team, old))
 	}
 	r.book.forgetRows(id, r.number)
 	slices.SortFunc(g.Partitions, func(a, b Partition) int {
@@ -131,7 +138,7 @@ func (r *round) group(id string, a *groupAnswer, before *Snapshot) Group {
 }
 
 // partition makes a row.
-func (r *round) partition(group string, c commit, team *team) Partition {
+func (r *round) partition(group string, c commit, team *team, before *Group) Partition {
 	p := Partition{
 		Topic: c.topic, Partition: c.partition, Owner: team.owner(c.place), Commit: c.offset,
 		Start: -1, Stable: -1, End: -1, Lag: -1, Readable: -1, Drain: -1, Err: c.err,
@@ -140,19 +147,16 @@ func (r *round) partition(group string, c commit, team *team) Partition {
 	switch {
 	case c.err != nil:
 		p.Commit = -1
-		return p
+		return r.unseen(group, p, before)
 	case l == nil:
 		p.Err = r.book.missing(c.place)
-		return p
+		return r.unseen(group, p, before)
 	}
 	p.Start, p.Stable, p.End, p.Err = l.start, min(l.stable, l.end), l.end, l.err
-	if l.end < 0 { // what was known of it stays known
-		if old := r.book.groups[group][c.place]; old != nil {
-			old.round = r.number
-		}
-		return p
+	if l.end < 0 {
+		return r.unseen(group, p, before)
 	}
-	w := r.book.row(group, l, c.offset >= 0, r.number)
+	w := r.book.row(group, l, c.offset >= 0, r.number, r.at)
 	position := c.offset
 	if c.offset < 0 {
 		position = w.baseline
@@ -178,6 +182,25 @@ func (r *round) partition(group string, c commit, team *team) Partition {
 	p.First, p.Last = w.window.slots[0].look(), w.window.slots[len(w.window.slots)-1].look()
 	if d, ok := w.window.drain(); ok {
 		p.Drain = d
+	}
+	return p
+}
+
+// unseen is a row that the round could not see: what was known of it stays known.
+func (r *round) unseen(group string, p Partition, before *Group) Partition {
+	at := place{p.Topic, p.Partition}
+	w := r.book.known(group, at)
+	if w == nil || before == nil {
+		return p
+	}
+	w.kept = r.number
+	i, ok := slices.BinarySearchFunc(before.Partitions, at, func(old Partition, at place) int {
+		return byPlace(place{old.Topic, old.Partition}, at)
+	})
+	if ok {
+		owner, err := p.Owner, p.Err
+		p = before.Partitions[i]
+		p.Owner, p.Err = owner, err
 	}
 	return p
 }

@@ -3,19 +3,25 @@ package monitor
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // book is what rounds remember for the next ones. Only the round under way touches it.
 type book struct {
-	topics map[string]*topicBook
-	names  map[[16]byte]string // of the topics, by ID
-	groups map[string]map[place]*row
+	topics   map[string]*topicBook
+	names    map[[16]byte]string // of the topics, by ID
+	groups   map[string]map[place]*row
+	unlisted map[string]time.Time // groups that nobody lists any more, and since when
 }
 
 func newBook() book {
-	return book{topics: map[string]*topicBook{}, names: map[[16]byte]string{}, groups: map[string]map[place]*row{}}
+	return book{
+		topics: map[string]*topicBook{}, names: map[[16]byte]string{}, groups: map[string]map[place]*row{}, unlisted: map[string]time.Time{},
+	}
 }
 
 // place is a partition of a topic.
@@ -35,7 +41,16 @@ type topicBook struct {
 	id       [16]byte
 	internal bool
 	err      error
+	missing  time.Time // since when the metadata does not name it; zero: it does
 	logs     map[int32]*log
+}
+
+// blank makes the logs ready for a round in which none is there.
+func (t *topicBook) blank() {
+	for _, l := range t.logs {
+		l.blank()
+		l.leader, l.err = -1, cmp.Or(t.err, error(kerr.UnknownTopicOrPartition))
+	}
 }
 
 // log is a partition's log: where it is and reaches to, as of this round, and its history.
@@ -118,31 +133,38 @@ type row struct {
 	committed bool  // false: there was no commit yet, and baseline stands for it
 	baseline  int64 // the log's end when the row was first seen
 	round     int64 // that last saw it
+	kept      int64 // the round that last kept it, whether it saw it or not
 }
 
 // row finds what is remembered of a group on a partition, or begins anew: where there is nothing, where the topic was made again, and at
-// the group's first commit, which may well be below the end that stood for it.
-func (b *book) row(group string, l *log, committed bool, round int64) *row {
+// the group's first commit, which may well be below the end that stood for it. Rounds that did not see the row do not count.
+func (b *book) row(group string, l *log, committed bool, round int64, now time.Time) *row {
 	rows := b.groups[group]
 	if rows == nil {
 		rows = map[place]*row{}
 		b.groups[group] = rows
 	}
-	id := b.topics[l.topic].id
-	r := rows[l.place]
-	if r == nil || r.topicID != id || r.committed != committed {
-		r = &row{topicID: id, committed: committed, baseline: l.end}
+	r := b.known(group, l.place)
+	if r == nil || r.committed != committed {
+		r = &row{topicID: b.topics[l.topic].id, committed: committed, baseline: l.end, round: round}
 		rows[l.place] = r
 	}
-	r.round = round
+	if round-r.round > 1 {
+		r.window.leaveOut(now)
+	}
+	r.round, r.kept = round, round
 	return r
 }
 
-// forgetRows drops the rows of a group that the round has not seen.
-func (b *book) forgetRows(group string, round int64) {
-	for at, r := range b.groups[group] {
-		if r.round != round {
-			delete(b.groups[group], at)
-		}
+// known is what is remembered of a group on a partition; nil where there is nothing, or of a topic that was made again.
+func (b *book) known(group string, at place) *row {
+	if r, t := b.groups[group][at], b.topics[at.topic]; r != nil && t != nil && r.topicID == t.id {
+		return r
 	}
+	return nil
+}
+
+// forgetRows drops the rows of a group that the round has not kept.
+func (b *book) forgetRows(group string, round int64) {
+	maps.DeleteFunc(b.groups[group], func(_ place, r *row) bool { return r.kept != round })
 }

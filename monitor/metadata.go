@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,12 +69,24 @@ func (r *round) learn(m *kmsg.MetadataResponse) {
 			}
 		}
 	}
-	for name := range r.book.topics {
-		if !there[name] {
+	for name, t := range r.book.topics {
+		switch {
+		case there[name]:
+			t.missing = time.Time{}
+		case t.missing.IsZero() && t.id != [16]byte{}:
+			t.missing, t.err = r.at, errNotNamed
+			t.blank()
+			r.book.names[t.id] = name
+		case r.at.Sub(t.missing) > r.cfg.Rules.Window || t.id == [16]byte{}: // without an ID, nobody knows whether it is made again
 			delete(r.book.topics, name)
+		default:
+			r.book.names[t.id] = name
 		}
 	}
 }
+
+// errNotNamed is why a topic cannot be seen that was there a moment ago. A broker that has just begun may not know all topics yet.
+var errNotNamed = errors.New("the metadata does not name the topic: it was deleted, may not be seen, or the broker does not know it yet")
 
 // learn takes a topic over from the metadata, and returns what is wrong with it, or with one of its partitions.
 func (b *book) learn(name string, m *kmsg.MetadataResponseTopic) (wrong error) {
@@ -90,10 +101,7 @@ func (b *book) learn(name string, m *kmsg.MetadataResponseTopic) (wrong error) {
 		m.Partitions = nil
 		clear(t.logs)
 	}
-	for _, l := range t.logs {
-		l.blank()
-		l.leader, l.err = -1, cmp.Or(t.err, error(kerr.UnknownTopicOrPartition)) // unless it is named below
-	}
+	t.blank() // but for what is named below
 	for _, p := range m.Partitions {
 		l := t.logs[p.Partition]
 		if l == nil {

@@ -37,6 +37,7 @@ func (m *Monitor) round(ctx context.Context) *Snapshot {
 		r.learn(metadata)
 		// The order matters: see the package's comment.
 		r.step(ctx, append(r.askOffsets("log starts", readUncommitted, timestampStart), r.askGroups()...)...)
+		r.recall(before)
 		r.step(ctx, append(r.askCommits(), r.askMembers()...)...)
 		ends := r.askOffsets("log ends", readUncommitted, timestampEnd)
 		r.step(ctx, append(ends, r.askOffsets("log ends", readCommitted, timestampEnd)...)...)

@@ -34,7 +34,7 @@ func (c script) play() (all []told) {
 	var w window
 	var end, position, committed int64
 	every := max(c.commit, 5)
-	last := Unknown
+	last, unseen := Unknown, false
 	for s := range int(c.hours * 3600) {
 		end += int64(c.write(s))
 		position += min(int64(c.work(s)), end-position)
@@ -44,7 +44,11 @@ func (c script) play() (all []told) {
 		if s%every == 0 && c.work(s) > 0 || position < committed {
 			committed = position
 		}
-		if s%10 != 0 || c.blind != nil && c.blind(s) {
+		if s%10 != 0 {
+			continue
+		}
+		if c.blind != nil && c.blind(s) {
+			unseen = true
 			continue
 		}
 		who, start, now := aReader, int64(0), base.Add(time.Duration(s)*time.Second)
@@ -53,6 +57,10 @@ func (c script) play() (all []told) {
 		}
 		if c.start != nil {
 			start = c.start(s)
+		}
+		if unseen {
+			w.leaveOut(now)
+			unseen = false
 		}
 		h.observe(now, now, end)
 		w.see(now, committed, end-max(committed, start), who, rules)
@@ -260,6 +268,16 @@ func TestSituations(t *testing.T) {
 		"a monitor that was blind for an hour": {script: script{
 			hours: 6, write: always(100), work: always(1000), blind: func(s int) bool { return s > 2*hour && s < 3*hour },
 		}},
+		"a cluster that nobody could see or use for an hour": {script: script{
+			hours: 6, write: during(2*hour-minute, 3*hour, 0, 100), work: during(2*hour-minute, 3*hour+minute, 0, 1000), commit: 60,
+			blind: func(s int) bool { return s > 2*hour && s < 3*hour },
+		}},
+		"a poison record that comes while the monitor is blind": {
+			script: script{
+				hours: 6, write: always(100), work: during(2*hour-minute, 6*hour, 0, 1000), blind: func(s int) bool { return s > 2*hour && s < 3*hour },
+			},
+			want: []want{{Stall, 3*hour + 8*minute, 3*hour + 11*minute, 0}},
+		},
 		"retention that eats a stopped group's records": {
 			script: script{
 				hours: 6, write: always(10), work: during(0, 3*hour, 100, 0), who: membersWhile(during(0, 3*hour, 1, 0)),

@@ -76,6 +76,19 @@ func (w *window) see(now time.Time, commit, lag int64, who readers, r Rules) {
 	w.put(slot{at: at, commit: commit, lag: lag, low: lag, moved: w.moved == at}, r)
 }
 
+// leaveOut has the time since the last look not count, as nothing was seen in it.
+func (w *window) leaveOut(now time.Time) {
+	if len(w.slots) == 0 {
+		return
+	}
+	gap := now.UnixNano() - w.slots[len(w.slots)-1].at
+	for _, since := range []*int64{&w.watched, &w.stuck, &w.absent, &w.joined, &w.turned} {
+		if *since != 0 {
+			*since += gap
+		}
+	}
+}
+
 // put writes to the slot of the time, and lets go what is older than the window.
 func (w *window) put(s slot, r Rules) {
 	if w.opened == 0 || s.at-w.opened >= int64(r.Window)/slots {

@@ -1,0 +1,198 @@
+package monitor
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-go/sluice/internal/bubble"
+)
+
+// instead has a broker answer that to requests of a kind, as long as it is not nil.
+func instead(c *bubble.Cluster, key kmsg.Key) *atomic.Pointer[kmsg.Response] {
+	var answer atomic.Pointer[kmsg.Response]
+	c.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		resp := answer.Load()
+		if resp == nil {
+			return nil, nil, false
+		}
+		(*resp).SetVersion(req.GetVersion())
+		return *resp, nil, true
+	})
+	return &answer
+}
+
+func put(answer *atomic.Pointer[kmsg.Response], resp kmsg.Response) (end func()) {
+	answer.Store(&resp)
+	return func() { answer.Store(nil) }
+}
+
+// stopped is a group that lags, and is known to have stopped.
+func stopped(t *testing.T, m *Monitor, id, topic string) {
+	t.Helper()
+	time.Sleep(2 * time.Hour) // virtual
+	if g := groupOf(t, m.Snapshot(), id); g.Status != Stop || g.Lag != 5 || g.Err != nil || g.Partitions[0].Topic != topic {
+		t.Fatalf("%+v", g)
+	}
+}
+
+// While a group's coordinator changes, the old one lists it no more, and the new one not yet: it is not deleted for that.
+func TestAGroupThatNobodyListsForAWhile(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		commitAt(t, c, "g", "orders", 0, 5)
+		commitAt(t, c, "deleted", "orders", 0, 5)
+		m := watch(t, c)
+		stopped(t, m, "g", "orders")
+		list := instead(c, kmsg.ListGroups)
+		move := func() (end func()) {
+			listed := put(list, kmsg.NewPtrListGroupsResponse())
+			moved := c.Fault(kfake.Fault{
+				Keys: []kmsg.Key{kmsg.OffsetFetch, kmsg.DescribeGroups}, Group: "g", Err: kerr.NotCoordinator, Count: -1,
+			})
+			return func() {
+				moved.Remove()
+				listed()
+			}
+		}
+		end := move()
+		if _, err := c.Admin().DeleteGroups(t.Context(), "deleted"); err != nil {
+			t.Fatal(err)
+		}
+		s := rounds(c, m, 3)
+		if g := groupOf(t, s, "g"); g.Err == nil || !strings.Contains(g.Err.Error(), "no broker lists the group") || g.Status != Stop || g.Lag != 5 ||
+			g.AsOf.Equal(s.At) || len(s.Problems) == 0 {
+			t.Errorf("%+v, problems %v", g, s.Problems)
+		}
+		if _, there := s.Group("deleted"); there {
+			t.Error("its coordinator says that it is not there")
+		}
+		end()
+		if s = rounds(c, m, 2); groupOf(t, s, "g").Err != nil || groupOf(t, s, "g").Status != Stop || len(s.Problems) > 0 {
+			t.Errorf("afterwards: problems %v, %+v", s.Problems, groupOf(t, s, "g"))
+		}
+		end = move()
+		time.Sleep(9 * time.Minute) // virtual
+		groupOf(t, m.Snapshot(), "g")
+		time.Sleep(2 * time.Minute)
+		if s = rounds(c, m, 1); len(s.Groups) > 0 || len(m.book.groups) > 0 || len(s.Problems) > 0 {
+			t.Errorf("nobody has listed it for a window: problems %v, %+v", s.Problems, s.Groups)
+		}
+		end()
+	})
+}
+
+// A row whose partition cannot be seen keeps what was known, and its alarm.
+func TestAPartitionThatCannotBeSeenKeepsItsAlarm(t *testing.T) {
+	fault := func(f kfake.Fault) func(*bubble.Cluster, *Monitor) func() {
+		return func(c *bubble.Cluster, _ *Monitor) (end func()) {
+			f.Count = -1
+			return c.Fault(f).Remove
+		}
+	}
+	for name, blind := range map[string]func(*bubble.Cluster, *Monitor) (end func()){
+		"a log without an answer":      fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: "orders", Err: kerr.NotLeaderForPartition}),
+		"a topic that may not be seen": fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "orders", Err: kerr.TopicAuthorizationFailed}),
+		"a commit that is not told": func(c *bubble.Cluster, m *Monitor) func() {
+			topic, _ := m.Snapshot().Topic("orders")
+			resp := kmsg.NewPtrOffsetFetchResponse()
+			one := kmsg.OffsetFetchResponseGroupTopicPartition{Offset: -1, ErrorCode: kerr.TopicAuthorizationFailed.Code}
+			resp.Groups = append(resp.Groups, kmsg.OffsetFetchResponseGroup{Group: "g", Topics: []kmsg.OffsetFetchResponseGroupTopic{{
+				Topic: "orders", TopicID: topic.ID, Partitions: []kmsg.OffsetFetchResponseGroupTopicPartition{one},
+			}}})
+			return put(instead(c, kmsg.OffsetFetch), resp)
+		},
+		"metadata without the topic": func(c *bubble.Cluster, m *Monitor) func() {
+			empty := kmsg.NewPtrMetadataResponse()
+			for _, b := range m.Snapshot().Cluster.Brokers {
+				one := kmsg.NewMetadataResponseBroker()
+				one.NodeID, one.Host, one.Port = b.ID, b.Host, b.Port
+				empty.Brokers = append(empty.Brokers, one)
+			}
+			return put(instead(c, kmsg.Metadata), empty)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+				c.Produce("orders", 0, 0, 10, 0)
+				commitAt(t, c, "g", "orders", 0, 5)
+				m := watch(t, c)
+				stopped(t, m, "g", "orders")
+				end := blind(c, m)
+				time.Sleep(8 * time.Minute) // virtual
+				s := m.Snapshot()
+				if g, p := groupOf(t, s, "g"), partitionOf(t, s, "g", "orders", 0); g.Status != Stop || g.Lag != 5 || g.Err != nil || p.Err == nil ||
+					p.Lag != 5 || p.Commit != 5 || p.End != 10 || p.Owner != -1 || p.Status != Stop || p.Watched != 1 {
+					t.Errorf("%+v", g)
+				}
+				end()
+				s = rounds(c, m, 2)
+				if p := partitionOf(t, s, "g", "orders", 0); p.Status != Stop || p.Err != nil || p.Watched != 1 || p.Stands > 2*time.Hour+2*time.Minute {
+					t.Errorf("afterwards: problems %v, %+v", s.Problems, p)
+				}
+			})
+		})
+	}
+}
+
+// What was not seen is not held against a group: it may have been the cluster that stood still.
+func TestTimeThatWasNotSeenDoesNotCount(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		commitAt(t, c, "g", "orders", 0, 10)
+		link := c.NewLink()
+		m := watch(t, c, kgo.Dialer(link.Dial))
+		time.Sleep(2 * time.Hour) // virtual
+		c.Produce("orders", 0, 10, 5, 0)
+		rounds(c, m, 3)
+		link.Freeze()
+		time.Sleep(30 * time.Minute)
+		link.Thaw()
+		link.Drop()
+		s := rounds(c, m, 3)
+		if p := partitionOf(t, s, "g", "orders", 0); p.Err != nil || p.Status != OK || p.Stands == 0 || p.Stands > 3*time.Minute || p.TimeLag.Behind < 30*time.Minute {
+			t.Errorf("problems %v, %+v", s.Problems, p)
+		}
+		time.Sleep(10 * time.Minute)
+		if p := partitionOf(t, m.Snapshot(), "g", "orders", 0); p.Status != Stop {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
+// The oldest unread record of a group that stands at a marker is the one after it.
+func TestTimeLagBeginsAfterMarkers(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		transaction, _ := transactions(t, c)
+		transaction(10, kgo.TryCommit) // 0 to 9, and a marker
+		commitAt(t, c, "g", "orders", 0, 10)
+		m := watch(t, c)
+		time.Sleep(24 * time.Hour) // virtual
+		transaction(10, kgo.TryCommit)
+		for range 6 {
+			s := rounds(c, m, 1)
+			if p := partitionOf(t, s, "g", "orders", 0); p.Readable != 22 || !p.TimeLag.Known || p.TimeLag.Behind > 3*time.Minute {
+				t.Errorf("%+v", p)
+			}
+		}
+		commitAt(t, c, "other", "orders", 0, 21)
+		rounds(c, m, 3)
+		time.Sleep(3 * time.Hour)
+		transaction(10, kgo.TryCommit)
+		rounds(c, m, 3)
+		s := m.Snapshot()
+		if p := partitionOf(t, s, "g", "orders", 0); p.TimeLag.Behind < 3*time.Hour || p.TimeLag.Behind > 4*time.Hour {
+			t.Errorf("%+v", p)
+		}
+		if p := partitionOf(t, s, "other", "orders", 0); p.TimeLag.Behind > 3*time.Minute || p.TimeLag.Behind == 0 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
