@@ -33,6 +33,9 @@ func (r *round) askOffsets(what string, isolation int8, timestamp int64) (all []
 				l.start = a.offset
 			case isolation == readCommitted:
 				l.stable = a.offset
+				if l.stable < l.tail.stable { // the log went back
+					l.tail = tail{}
+				}
 			default:
 				l.end = a.offset
 				l.history.observe(a.asked, a.answered, a.offset)

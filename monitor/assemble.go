@@ -166,7 +166,7 @@ func (r *round) partition(group string, c commit, team *team, before *Group) Par
 			p.Lag = c.lag
 		}
 		p.Readable = min(l.readable(c.offset), l.end)
-		p.TimeLag = timeLagOf(&l.history, r.at, c.offset, l.start, p.Readable)
+		p.TimeLag = timeLagOf(&l.history, r.at, w.oldest(l, c.offset), l.start, p.Readable)
 		p.Gone = max(l.start-c.offset, 0)
 		w.losses.see(c.offset, l.start)
 		p.Lost = w.losses.lost

@@ -62,6 +62,8 @@ type log struct {
 	start, stable, end int64 // -1 not known
 	err                error // why
 
+	untimed int64 // records below it have no time, as far as ListOffsets knows
+	timed   bool  // and the one at it has
 	history history
 	tail    tail
 	open    openTransaction
@@ -81,6 +83,14 @@ func (o *openTransaction) see(now time.Time, stable, end int64) {
 		*o = openTransaction{}
 	case o.since.IsZero() || o.at != stable:
 		*o = openTransaction{stable, now}
+	}
+}
+
+// dated notes the first record that has a time, -1 for none: where there is none, ListOffsets answers as if all records were older than
+// what it is asked for.
+func (l *log) dated(offset int64) {
+	if l.timed, l.untimed = offset >= 0, offset; !l.timed {
+		l.untimed = l.end
 	}
 }
 
@@ -132,6 +142,8 @@ type row struct {
 	topicID   [16]byte
 	committed bool  // false: there was no commit yet, and baseline stands for it
 	baseline  int64 // the log's end when the row was first seen
+	hollow    int64 // from here to record is no record, as far as is known
+	record    int64
 	round     int64 // that last saw it
 	kept      int64 // the round that last kept it, whether it saw it or not
 }
@@ -154,6 +166,22 @@ func (b *book) row(group string, l *log, committed bool, round int64, now time.T
 	}
 	r.round, r.kept = round, round
 	return r
+}
+
+// oldest is the first record that the group has not handled, if it still is there: a commit may be followed by markers, and the log's tail
+// is forgotten when it has grown.
+func (r *row) oldest(l *log, commit int64) int64 {
+	from := max(commit, l.start)
+	if l.tail.hollow <= from && from < l.tail.stable {
+		r.hollow, r.record = from, l.tail.stable
+	}
+	if r.record > l.end { // the log went back
+		r.hollow, r.record = 0, 0
+	}
+	if r.hollow <= from && from < r.record {
+		return r.record
+	}
+	return from
 }
 
 // known is what is remembered of a group on a partition; nil where there is nothing, or of a topic that was made again.

@@ -12,7 +12,7 @@ import (
 const mostSamples = 32
 
 // sample is a time span in which a log's end stood: it had come to end by first, and had not passed it at last. Both are in nanoseconds
-// since 1970. An idle partition is one sample.
+// since 1970; last is 0 where it is not known that the end stood at all. An idle partition is one sample.
 type sample struct {
 	end         int64
 	first, last int64
@@ -46,11 +46,30 @@ func (h *history) observe(asked, answered time.Time, end int64) {
 // sound notes what ListOffsets said of a time: the first record that is not older is at offset, and was written at stamp. A record's time
 // is what its producer says, so what contradicts our own looks is left out; ok says whether it was of use.
 func (h *history) sound(at, stamp time.Time, offset int64) (ok bool) {
-	from, to := at.UnixNano(), stamp.UnixNano()
+	from, to := at.UnixNano(), nanoseconds(stamp)
 	if to < from {
 		return false
 	}
-	return h.insert(sample{end: offset, first: from, last: to}) && h.insert(sample{end: offset + 1, first: to, last: to})
+	return h.insert(sample{end: offset, first: from, last: to}) && h.insert(sample{end: offset + 1, first: to, last: to}) ||
+		h.soundBefore(from, offset) // the record's own time is wrong, as one in the future, but those before it are older than what was asked for
+}
+
+// soundBefore notes that the records below an offset were there at a time. How long the log's end stood there is known from the sample
+// before only.
+func (h *history) soundBefore(at, offset int64) bool {
+	s := sample{end: offset, first: at}
+	if i, _ := slices.BinarySearchFunc(h.samples, offset, byEnd); i > 0 {
+		s.last = h.samples[i-1].last
+	}
+	return h.insert(s)
+}
+
+// nanoseconds are those since 1970, as many as there are.
+func nanoseconds(t time.Time) int64 {
+	if t.After(time.Unix(0, math.MaxInt64)) {
+		return math.MaxInt64
+	}
+	return t.UnixNano()
 }
 
 // soundEnd notes that no record is as new as that: the log's end was then where it is now.
@@ -76,7 +95,7 @@ func (h *history) insert(s sample) bool {
 		h.samples[i].first, h.samples[i].last = min(h.samples[i].first, s.first), max(h.samples[i].last, s.last)
 		return true
 	}
-	if s.last > h.samples[i].first {
+	if max(s.first, s.last) > h.samples[i].first {
 		return false
 	}
 	h.samples = slices.Insert(h.samples, i, s)
@@ -118,7 +137,7 @@ func (h *history) written(offset int64) (w span, ok bool) {
 	}
 	right := h.samples[i]
 	w.late = time.Unix(0, right.first)
-	if i == 0 {
+	if i == 0 || h.samples[i-1].last == 0 {
 		w.early, w.open = w.late, true
 		return w, true
 	}

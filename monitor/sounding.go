@@ -23,7 +23,7 @@ type sought struct {
 // group has not handled was written. Kafka takes one time a log in a request; with each pass more is known.
 func (r *round) sound(ctx context.Context) {
 	all := r.seek()
-	for range soundingPasses {
+	for range 1 + soundingPasses { // a log is asked first whether its records have times
 		if ctx.Err() != nil {
 			return
 		}
@@ -34,13 +34,16 @@ func (r *round) sound(ctx context.Context) {
 // seek finds what is to be sounded for: a few offsets a log.
 func (r *round) seek() (all []*sought) {
 	of := map[*log][]int64{}
-	for _, a := range r.groups {
+	for id, a := range r.groups {
 		for _, c := range a.commits {
 			l := r.book.log(c.place)
 			if l == nil || l.end < 0 || c.offset < 0 {
 				continue
 			}
 			oldest := max(c.offset, l.start)
+			if w := r.book.known(id, c.place); w != nil {
+				oldest = w.oldest(l, c.offset)
+			}
 			if oldest < l.readable(c.offset) && len(of[l]) < offsetsSounded && !slices.Contains(of[l], oldest) {
 				of[l] = append(of[l], oldest)
 				all = append(all, &sought{log: l, offset: oldest})
@@ -59,14 +62,18 @@ func (r *round) soundings(sought []*sought) (all []question) {
 			continue
 		}
 		w, ok := s.log.history.written(s.offset)
-		if !ok {
+		if !ok || s.offset < s.log.untimed {
 			continue
 		}
 		t, ok := soundingFor(w, r.at, s.tries)
-		if !ok {
+		switch {
+		case !ok:
 			continue
+		case !s.log.timed:
+			t = time.Unix(0, 0)
+		default:
+			s.tries++
 		}
-		s.tries++
 		at[s.log] = t.Truncate(time.Millisecond) // Kafka knows no less
 		logs = append(logs, s.log)
 	}
@@ -76,6 +83,8 @@ func (r *round) soundings(sought []*sought) (all []question) {
 			switch {
 			case a.err != nil:
 				r.problem("soundings", a.err)
+			case !l.timed:
+				l.dated(a.offset)
 			case a.offset < 0:
 				l.history.soundEnd(at[l])
 			default:

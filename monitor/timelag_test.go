@@ -1,17 +1,24 @@
 package monitor
 
 import (
+	"math"
 	"sort"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"pgregory.net/rapid"
+
+	"github.com/sluice-go/sluice/internal/bubble"
 )
 
 var epoch = time.Unix(1_800_000_000, 0)
 
 // truth is a log of which it is known when each record was written.
-type truth struct{ written []time.Time }
+type truth struct {
+	written []time.Time
+	stamped map[int]time.Time // records of which their producers say another time
+}
 
 func (l *truth) end(now time.Time) int64 {
 	return int64(sort.Search(len(l.written), func(i int) bool { return l.written[i].After(now) }))
@@ -21,11 +28,26 @@ func (l *truth) end(now time.Time) int64 {
 func (l *truth) answer(h *history, now, at time.Time, start int64) {
 	end := l.end(now)
 	o := int64(sort.Search(int(end), func(i int) bool { return int64(i) >= start && !l.written[i].Before(at) }))
+	for i, stamp := range l.stamped {
+		if int64(i) < o && int64(i) >= start && !stamp.Before(at) {
+			o = int64(i)
+		}
+	}
 	if o == end {
 		h.soundEnd(at)
 		return
 	}
-	h.sound(at, time.UnixMilli(l.written[o].UnixMilli()), o)
+	stamp, other := l.stamped[int(o)]
+	if !other {
+		stamp = time.UnixMilli(l.written[o].UnixMilli())
+	}
+	h.sound(at, stamp, o)
+}
+
+// stamp has a record say another time.
+func (l *truth) stamp(offset int, at time.Time) *truth {
+	l.stamped = map[int]time.Time{offset: at}
+	return l
 }
 
 // evenly writes n records between two times, which are counted from the epoch.
@@ -90,6 +112,14 @@ func TestTimeLagIsTrue(t *testing.T) {
 		"a backlog of a day is worked off": {
 			log: new(truth).evenly(0, 25*time.Hour, 90_000), began: 24 * time.Hour, length: 26 * time.Hour,
 			commit: func(at time.Duration) int64 { return 3_600 + int64((at-24*time.Hour)/time.Second)*30 },
+		},
+		"a record of next year": {
+			log:   new(truth).evenly(0, time.Hour, 3_600).stamp(3_000, epoch.Add(365*day)),
+			began: 25 * time.Hour, length: 26 * time.Hour, commit: func(time.Duration) int64 { return 100 },
+		},
+		"a record of another age": {
+			log:   new(truth).evenly(0, 25*time.Hour, 90_000).stamp(3_700, time.UnixMilli(math.MaxInt64)),
+			began: 25 * time.Hour, length: 26 * time.Hour, commit: func(time.Duration) int64 { return 3_600 },
 		},
 		"retention passes the commit": {
 			log: new(truth).evenly(0, 2*time.Hour, 7_200), length: 2 * time.Hour, commit: func(time.Duration) int64 { return 100 },
@@ -217,7 +247,6 @@ func TestSoundingsThatContradict(t *testing.T) {
 	at := func(s int) time.Time { return epoch.Add(time.Duration(s) * time.Second) }
 	for name, sound := range map[string]func(*history) bool{
 		"a time of -1":              func(h *history) bool { return h.sound(at(5), time.UnixMilli(-1), 15) },
-		"a year ahead":              func(h *history) bool { return h.sound(at(5), at(365*86_400), 15) },
 		"an offset that we know":    func(h *history) bool { return h.sound(at(25), at(26), 12) },
 		"an offset beyond the end":  func(h *history) bool { return h.sound(at(5), at(6), 99) },
 		"the end, before it was so": func(h *history) bool { return h.soundEnd(at(5)) },
@@ -233,4 +262,36 @@ func TestSoundingsThatContradict(t *testing.T) {
 			t.Errorf("%s: %v %+v", name, ok, w)
 		}
 	}
+}
+
+// Records without a time say nothing of when they were written: what is known is when the monitor saw them.
+func TestTimeLagOfRecordsWithoutATime(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		produce := func(n int, at time.Time) {
+			t.Helper()
+			for range n {
+				if err := c.Client().ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Timestamp: at}).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		produce(20, time.UnixMilli(-1))
+		commitAt(t, c, "g", "orders", 0, 5)
+		time.Sleep(time.Hour) // virtual
+		m := watch(t, c)
+		for i := range 2 {
+			s := rounds(c, m, 6)
+			if p := partitionOf(t, s, "g", "orders", 0); !p.TimeLag.Known || !p.TimeLag.AtLeast || p.TimeLag.Behind > 5*time.Minute || len(s.Problems) > 0 {
+				t.Errorf("%+v, problems %v", p, s.Problems)
+			}
+			if i == 0 {
+				produce(5, time.Time{}) // with a time
+			}
+		}
+		commitAt(t, c, "g", "orders", 0, 22)
+		s := rounds(c, m, 3)
+		if p := partitionOf(t, s, "g", "orders", 0); p.TimeLag.AtLeast || p.TimeLag.Within > time.Second || p.TimeLag.Behind < time.Minute || p.TimeLag.Behind > 5*time.Minute {
+			t.Errorf("%+v", p)
+		}
+	})
 }
