@@ -75,15 +75,16 @@ func (r *round) fetchTails(p portion[*log]) question {
 		t := &req.Topics[len(req.Topics)-1]
 		t.Partitions = append(t.Partitions, one)
 	}
+	from := make(map[*log]int64, len(p.of))
+	for _, l := range p.of {
+		from[l], l.tail.from = l.tail.from, l.tail.hollow // it is looked at again, unless the answer tells
+	}
 	return ask(p.broker, req, func(resp *kmsg.FetchResponse, a reply) {
 		err := a.err
 		if err == nil {
 			err = fromBroker(p.broker, kerr.ErrorForCode(resp.ErrorCode))
 		}
 		if err != nil {
-			for _, l := range p.of {
-				l.tail.from = l.tail.hollow // to be looked at again
-			}
 			r.problem("log tails", err)
 			return
 		}
@@ -91,10 +92,17 @@ func (r *round) fetchTails(p portion[*log]) question {
 			name := cmp.Or(t.Topic, r.book.names[t.TopicID])
 			for i := range t.Partitions {
 				one := &t.Partitions[i]
-				// A right to read is not needed for anything else: without it, markers count as records.
-				if l := r.book.log(place{name, one.Partition}); l != nil && one.ErrorCode == 0 {
+				l := r.book.log(place{name, one.Partition})
+				if _, asked := from[l]; !asked {
+					continue
+				}
+				switch one.ErrorCode {
+				case 0:
+					l.tail.from = from[l]
 					hollow := hollowFrom(one.RecordBatches, one.AbortedTransactions, l.tail.from, l.tail.stable)
 					l.tail.hollow = min(l.tail.hollow, hollow)
+				case kerr.TopicAuthorizationFailed.Code: // a right that nothing else needs: without it, markers count as records
+					l.tail.from = from[l]
 				}
 			}
 		}
