@@ -178,6 +178,9 @@ func (r *round) partition(group string, c commit, team *team, before *Group) Par
 	who := team.readers(c.place)
 	w.window.see(r.at, position, max(l.readable(position)-max(position, l.start), 0), who, r.cfg.Rules)
 	p.Status = r.cfg.Rules.judge(&w.window, who, p.TimeLag)
+	if c.offset < 0 && p.Status == OK && l.end > l.start { // whether it has read what is there is nowhere written
+		p.Status = Unknown
+	}
 	p.Watched, p.Stands = w.window.complete(r.cfg.Rules), w.window.stood()
 	p.First, p.Last = w.window.slots[0].look(), w.window.slots[len(w.window.slots)-1].look()
 	if d, ok := w.window.drain(); ok {
