@@ -127,7 +127,9 @@ func (r *round) fetchOffsets(p portion[string]) question {
 	}
 	return ask(p.broker, req, func(resp *kmsg.OffsetFetchResponse, a reply) {
 		if a.err != nil {
-			r.noCommits(p.of, a.err)
+			if !halve(r, p, r.fetchOffsets) {
+				r.noCommits(p.of, a.err)
+			}
 			return
 		}
 		for _, g := range resp.Groups {
@@ -158,7 +160,9 @@ func (r *round) shareOffsets(p portion[string]) question {
 	}
 	return ask(p.broker, req, func(resp *kmsg.DescribeShareGroupOffsetsResponse, a reply) {
 		if a.err != nil {
-			r.noCommits(p.of, a.err)
+			if !halve(r, p, r.shareOffsets) {
+				r.noCommits(p.of, a.err)
+			}
 			return
 		}
 		for _, g := range resp.Groups {

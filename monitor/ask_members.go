@@ -69,7 +69,9 @@ func (r *round) describeClassic(p portion[string]) question {
 	req.Groups = p.of
 	return ask(p.broker, req, func(resp *kmsg.DescribeGroupsResponse, a reply) {
 		if a.err != nil {
-			r.notDescribed(p.of, a.err)
+			if !halve(r, p, r.describeClassic) {
+				r.notDescribed(p.of, a.err)
+			}
 			return
 		}
 		for _, g := range resp.Groups {
@@ -112,7 +114,9 @@ func (r *round) describeConsumer(p portion[string]) question {
 	req.Groups = p.of
 	return ask(p.broker, req, func(resp *kmsg.ConsumerGroupDescribeResponse, a reply) {
 		if a.err != nil {
-			r.notDescribed(p.of, a.err)
+			if !halve(r, p, r.describeConsumer) {
+				r.notDescribed(p.of, a.err)
+			}
 			return
 		}
 		for _, g := range resp.Groups {
@@ -137,7 +141,9 @@ func (r *round) describeShare(p portion[string]) question {
 	req.GroupIDs = p.of
 	return ask(p.broker, req, func(resp *kmsg.ShareGroupDescribeResponse, a reply) {
 		if a.err != nil {
-			r.notDescribed(p.of, a.err)
+			if !halve(r, p, r.describeShare) {
+				r.notDescribed(p.of, a.err)
+			}
 			return
 		}
 		for _, g := range resp.Groups {

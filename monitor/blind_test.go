@@ -1,6 +1,9 @@
 package monitor
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -193,6 +196,115 @@ func TestTimeLagBeginsAfterMarkers(t *testing.T) {
 		}
 		if p := partitionOf(t, s, "other", "orders", 0); p.TimeLag.Behind > 3*time.Minute || p.TimeLag.Behind == 0 {
 			t.Errorf("%+v", p)
+		}
+	})
+}
+
+// A look into a log's tail that fails is made again.
+func TestATailIsLookedAtAgain(t *testing.T) {
+	for name, fault := range map[string]kfake.Fault{
+		"of one log": {Topic: "orders", Err: kerr.NotLeaderForPartition},
+		"of all":     {TopLevel: true, Err: kerr.UnknownServerError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+				transaction, _ := transactions(t, c)
+				transaction(10, kgo.TryCommit) // 0 to 9, and a marker
+				commitAt(t, c, "g", "orders", 0, 10)
+				fault.Keys, fault.Count = []kmsg.Key{kmsg.Fetch}, 1
+				failed := c.Fault(fault)
+				s := rounds(c, watch(t, c), 4)
+				if p := partitionOf(t, s, "g", "orders", 0); p.Readable != 10 || p.TimeLag.Behind != 0 || failed.Hits() != 1 {
+					t.Errorf("%d failed: %+v", failed.Hits(), p)
+				}
+			})
+		})
+	}
+}
+
+// A group that a broker cannot tell of, whoever is asked for together with it, spoils its own rows.
+func TestAGroupThatFailsItsRequest(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		commitAt(t, c, "bad", "orders", 0, 5)
+		for i := range 60 {
+			commitAt(t, c, fmt.Sprintf("good%02d", i), "orders", 0, 5)
+		}
+		m := watch(t, c)
+		rounds(c, m, 2)
+		for _, key := range []kmsg.Key{kmsg.OffsetFetch, kmsg.DescribeGroups} {
+			c.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				bad := false
+				switch req := req.(type) {
+				case *kmsg.OffsetFetchRequest:
+					bad = slices.ContainsFunc(req.Groups, func(g kmsg.OffsetFetchRequestGroup) bool { return g.Group == "bad" })
+				case *kmsg.DescribeGroupsRequest:
+					bad = slices.Contains(req.Groups, "bad")
+				}
+				if bad {
+					return nil, errors.New("the broker gives up"), true
+				}
+				return nil, nil, false
+			})
+		}
+		s := rounds(c, m, 2)
+		for i := range s.Groups {
+			if g := &s.Groups[i]; (g.Err != nil) != (g.ID == "bad") || (g.ID == "bad") == g.AsOf.Equal(s.At) || g.Lag != 5 || !g.Described {
+				t.Errorf("%+v", g)
+			}
+		}
+		if len(s.Groups) != 61 || s.Took > 5*time.Second || len(s.Problems) == 0 {
+			t.Errorf("%d groups, %v, problems %v", len(s.Groups), s.Took, s.Problems)
+		}
+	})
+}
+
+// Of a group without a commit nothing is known, as long as nothing more is written.
+func TestAGroupWithoutACommit(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "empty": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		consume(t, c, kgo.ConsumeTopics("orders", "empty"), kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.DisableAutoCommit())
+		m := watch(t, c)
+		s := rounds(c, m, 6)
+		if p := partitionOf(t, s, "g", "orders", 0); p.Status != Unknown || p.Commit != -1 || p.Owner != 0 || p.Err != nil {
+			t.Errorf("%+v", p)
+		}
+		if p := partitionOf(t, s, "g", "empty", 0); p.Status != OK || p.Commit != -1 {
+			t.Errorf("nothing to read: %+v", p)
+		}
+		c.Produce("orders", 0, 10, 10, 0)
+		time.Sleep(15 * time.Minute) // virtual
+		if p := partitionOf(t, m.Snapshot(), "g", "orders", 0); p.Status != Stall {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
+// Halving ends: a broker that fails whatever it is asked is not asked a thousand times.
+func TestHalvingIsBounded(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		for i := range 200 {
+			commitAt(t, c, fmt.Sprintf("g%03d", i), "orders", 0, 0)
+		}
+		m := watch(t, c)
+		rounds(c, m, 2)
+		var asked atomic.Int64
+		c.ControlKey(int16(kmsg.OffsetFetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+			c.KeepControl()
+			asked.Add(1)
+			return nil, errors.New("the broker gives up"), true
+		})
+		before := m.Snapshot().Round
+		s := rounds(c, m, 2)
+		const tries = 3
+		if n, most := asked.Load(), (s.Round-before+1)*tries*(1+2*halvesARound); n > most || n < 2*halvesARound || s.Took > 15*time.Second || len(s.Groups) != 200 {
+			t.Errorf("%d requests, want %d at most; %d groups, and the round took %v", n, most, len(s.Groups), s.Took)
+		}
+		for i := range s.Groups {
+			if s.Groups[i].Err == nil {
+				t.Errorf("%+v", s.Groups[i])
+			}
 		}
 	})
 }

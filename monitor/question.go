@@ -14,6 +14,9 @@ import (
 // questionsAtOnce are under way to each broker: while one answer is read, the next one is made.
 const questionsAtOnce = 2
 
+// halvesARound are the portions of each broker that are halved in a round. One bad group in a portion takes nine.
+const halvesARound = 40
+
 // question is a request to one broker. kgo's own division of requests among brokers is not used: there, whoever is asked together waits for
 // the slowest, and fails with it.
 type question struct {
@@ -39,6 +42,15 @@ func ask[R kmsg.Response](broker int32, request kmsg.Request, tell func(R, reply
 
 // step asks all questions and waits for the answers. No broker waits for another one.
 func (r *round) step(ctx context.Context, questions ...question) {
+	r.askAtOnce(ctx, questionsAtOnce, questions)
+	for len(r.halves) > 0 { // one after the other: a broker that drops a connection drops all that is under way on it
+		halves := r.halves
+		r.halves = nil
+		r.askAtOnce(ctx, 1, halves)
+	}
+}
+
+func (r *round) askAtOnce(ctx context.Context, atOnce int, questions []question) {
 	var wg sync.WaitGroup
 	for _, p := range portions(questions, len(questions), func(q question) int32 { return q.broker }) {
 		line := make(chan question, len(p.of))
@@ -46,7 +58,7 @@ func (r *round) step(ctx context.Context, questions ...question) {
 			line <- q
 		}
 		close(line)
-		for range questionsAtOnce {
+		for range atOnce {
 			wg.Go(func() {
 				for q := range line {
 					r.put(ctx, q)
@@ -84,6 +96,18 @@ func (r *round) put(ctx context.Context, q question) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	q.tell(a)
+}
+
+// halve has the two halves of a portion asked for by themselves, after a request for all of it has failed: one may be what the broker
+// cannot tell of. ok is false where that is of no use, or has been done too often in this round.
+func halve[T any](r *round, p portion[T], ask func(portion[T]) question) (ok bool) {
+	if len(p.of) < 2 || r.late[p.broker] != nil || r.halved[p.broker] == halvesARound {
+		return false
+	}
+	r.halved[p.broker]++
+	half := len(p.of) / 2
+	r.halves = append(r.halves, ask(portion[T]{p.broker, p.of[:half]}), ask(portion[T]{p.broker, p.of[half:]}))
+	return true
 }
 
 // fromBroker names the broker that an error comes from.

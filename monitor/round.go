@@ -21,13 +21,15 @@ type round struct {
 	late     map[int32]error // brokers that did not answer in time
 	silent   map[int32]error // brokers that did not list their groups
 	problems map[string]error
+	halves   []question    // to be asked next
+	halved   map[int32]int // how many portions of each broker were
 }
 
 func (m *Monitor) round(ctx context.Context) *Snapshot {
 	before := m.Snapshot()
 	r := &round{
 		Monitor: m, number: before.Round + 1, groups: map[string]*groupAnswer{}, late: map[int32]error{}, silent: map[int32]error{},
-		problems: map[string]error{},
+		problems: map[string]error{}, halved: map[int32]int{},
 	}
 	began := time.Now()
 	r.at = began
