@@ -1,7 +1,9 @@
 package monitor
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -42,5 +44,21 @@ func TestConfigMistakes(t *testing.T) {
 	_, err := New(Config{Timeout: -1, Rules: Rules{AllowedLag: -1}})
 	if n := len(strings.Split(err.Error(), "\n")); n != 3 || !errors.Is(err, sluice.ErrConfig) {
 		t.Errorf("all mistakes at once: %v", err)
+	}
+}
+
+func TestRunMayBeCalledOnce(t *testing.T) {
+	t.Parallel()
+	m, err := New(Config{ClientOptions: []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := m.Run(ctx); err == nil || !strings.Contains(err.Error(), "may be called once") {
+		t.Errorf("the second time: %v", err)
 	}
 }

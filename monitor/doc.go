@@ -24,5 +24,7 @@
 //	STOP without a reader, STALL with one      WARN               REWIND, until it is where it was, or a window has passed
 //
 // The patience is the window. A group that has no members between its runs, like an hourly job, is known by its habit and has twice as
-// long; one that is not known yet has Rules.FirstSight.
+// long; one that is not known yet has Rules.FirstSight. One with
+// members that commits seldom, and then all that it has read, as who writes a file an hour does, is known by its habit when it has done so
+// twice.
 package monitor

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ type Monitor struct {
 	asking sync.WaitGroup // requests that are under way, also those that nobody waits for any more
 	book   book           // of the rounds alone
 	served atomic.Pointer[Snapshot]
+	began  atomic.Bool
 }
 
 // New makes a monitor, which looks at nothing before Run. All mistakes of the configuration are returned at once, each a
@@ -55,8 +57,11 @@ func (m *Monitor) disconnect() {
 }
 
 // Run looks, round after round, until the context ends, and then returns nil. It keeps going whatever happens to the cluster: what it
-// cannot see, the snapshots say. Run may be called once.
+// cannot see, the snapshots say. Run may be called once; after that it returns an error.
 func (m *Monitor) Run(ctx context.Context) error {
+	if m.began.Swap(true) {
+		return errors.New("monitor: Run was called before, and may be called once: make another Monitor with New")
+	}
 	if err := m.connect(ctx); err != nil {
 		return err
 	}

@@ -64,12 +64,16 @@ func (r Rules) judge(w *window, who readers, lag TimeLag) Status {
 // patience is how long a group may leave records unread.
 func (r Rules) patience(w *window, who readers) time.Duration {
 	if who != noMembers {
-		return r.Window
+		habit := time.Duration(0)
+		if who == aReader {
+			habit, _ = w.habit(true)
+		}
+		return max(r.Window, 2*habit)
 	}
 	if w.lasted(w.watched) < r.FirstSight {
 		return r.FirstSight
 	}
-	habit, alone := w.habit()
+	habit, alone := w.habit(false)
 	if habit == 0 {
 		return max(r.Window, min(2*alone, r.FirstSight))
 	}

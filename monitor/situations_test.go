@@ -183,6 +183,30 @@ func TestSituations(t *testing.T) {
 			script: script{hours: 6, write: during(3*hour, 3*hour+1, 1, 0), work: during(3*hour, 6*hour, 0, 100)},
 			want:   []want{{Stall, 3*hour + 9*minute, 3*hour + 11*minute, 0}},
 		},
+		"a group that commits a file an hour": {
+			script: script{hours: 12, write: always(10), work: always(1000), commit: hour},
+			want: []want{
+				{Stall, 10 * minute, hour - minute, hour + minute}, // it is not known yet
+				{Stall, hour + 9*minute, hour + 11*minute, 2*hour + minute}, {Stall, 2*hour + 9*minute, 2*hour + 11*minute, 3*hour + minute},
+			},
+		},
+		"a group that commits a file an hour, and hangs": {
+			script: script{
+				hours: 12, write: always(10), work: during(6*hour+minute, 12*hour, 0, 1000), commit: hour,
+			},
+			want: []want{
+				{Stall, 9 * minute, 11 * minute, hour + minute},
+				{Stall, hour + 9*minute, hour + 11*minute, 2*hour + minute}, {Stall, 2*hour + 9*minute, 2*hour + 11*minute, 3*hour + minute},
+				{Stall, 8*hour - minute, 8*hour + minute, 0},
+			},
+		},
+		"a member that hangs for an hour every two hours": {
+			script: script{hours: 6, write: always(10), work: func(s int) int { return during(hour, 2*hour, 0, 20)(s % (2 * hour)) }},
+			want: []want{
+				{Stall, hour + 9*minute, hour + 11*minute, 2*hour + minute}, {Stall, 3*hour + 9*minute, 3*hour + 11*minute, 4*hour + minute},
+				{Stall, 5*hour + 9*minute, 5*hour + 11*minute, 0},
+			},
+		},
 		"a partition that no member has": {
 			script: script{hours: 6, write: always(10), work: during(0, 3*hour, 100, 0), who: func(s int) readers {
 				return map[bool]readers{true: aReader, false: noReader}[s < 3*hour]

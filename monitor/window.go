@@ -23,6 +23,7 @@ type slot struct {
 type pause struct {
 	length time.Duration
 	ended  int64
+	read   bool // a member read all the time, and committed at the end what it had read
 }
 
 // window is what was seen lately of a group on a partition. Times are in nanoseconds since 1970; 0 is never.
@@ -58,7 +59,7 @@ func (w *window) see(now time.Time, commit, lag int64, who readers, r Rules) {
 		last := w.slots[len(w.slots)-1]
 		switch {
 		case commit > last.commit:
-			w.goesOn(at, r)
+			w.goesOn(at, commit-last.commit, lag, r)
 			w.moved, w.stuck = at, 0
 		case commit < last.commit:
 			w.peak, w.turned, w.stuck = max(w.peak, last.commit), at, 0
@@ -105,22 +106,29 @@ func (w *window) put(s slot, r Rules) {
 	w.slots = slices.Delete(w.slots, 0, old)
 }
 
-// goesOn remembers the pause that ends, if it was long, nobody was a member, and it was seen to begin.
-func (w *window) goesOn(at int64, r Rules) {
+// goesOn remembers the pause that ends, if it was long, was seen to begin, and is one that may be a habit: nobody was a member, or one read
+// on and commits seldom, as who writes a file an hour does. Such a commit leaves little of what had piled up; one that goes on after
+// having hung begins with what had.
+func (w *window) goesOn(at, handled, lag int64, r Rules) {
 	length := time.Duration(at - w.stuck)
-	if w.stuck == 0 || w.moved == 0 || w.absent == 0 && w.joined < w.stuck || length <= r.Window {
+	if w.stuck == 0 || w.moved == 0 || length <= r.Window {
+		return
+	}
+	read := w.absent == 0 && w.joined < w.stuck
+	if read && lag > handled/10 {
 		return
 	}
 	copy(w.pauses[1:], w.pauses[:])
-	w.pauses[0] = pause{length, at}
+	w.pauses[0] = pause{length, at, read}
 }
 
-// habit is how long the group pauses every now and then: the second longest of its last pauses, as one outage is no habit. Where there was
-// one only, that is alone. Pauses that are long past, measured by their length, are no habit any more.
-func (w *window) habit() (habit, alone time.Duration) {
+// habit is how long the group pauses every now and then, without members or while one reads: the second longest of its last pauses of the
+// kind, as one outage is no habit. Where there was one only, that is alone. Pauses that are long past, measured by their length, are no
+// habit any more.
+func (w *window) habit(read bool) (habit, alone time.Duration) {
 	for _, p := range w.pauses {
 		switch {
-		case w.lasted(p.ended) > 8*p.length:
+		case p.read != read || w.lasted(p.ended) > 8*p.length:
 		case p.length > alone:
 			habit, alone = alone, p.length
 		case p.length > habit:
