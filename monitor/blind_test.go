@@ -18,21 +18,22 @@ import (
 )
 
 // instead has a broker answer that to requests of a kind, as long as it is not nil.
-func instead(c *bubble.Cluster, key kmsg.Key) *atomic.Pointer[kmsg.Response] {
-	var answer atomic.Pointer[kmsg.Response]
+func instead(c *bubble.Cluster, key kmsg.Key) *atomic.Pointer[func() kmsg.Response] {
+	var answer atomic.Pointer[func() kmsg.Response]
 	c.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
-		resp := answer.Load()
-		if resp == nil {
-			return nil, nil, false
+		fresh := answer.Load()
+		if fresh == nil {
+			return nil, nil, false //nolint:nilnil // not handled
 		}
-		(*resp).SetVersion(req.GetVersion())
-		return *resp, nil, true
+		resp := (*fresh)()
+		resp.SetVersion(req.GetVersion())
+		return resp, nil, true
 	})
 	return &answer
 }
 
-func put(answer *atomic.Pointer[kmsg.Response], resp kmsg.Response) (end func()) {
+func put(answer *atomic.Pointer[func() kmsg.Response], resp func() kmsg.Response) (end func()) {
 	answer.Store(&resp)
 	return func() { answer.Store(nil) }
 }
@@ -56,7 +57,7 @@ func TestAGroupThatNobodyListsForAWhile(t *testing.T) {
 		stopped(t, m, "g", "orders")
 		list := instead(c, kmsg.ListGroups)
 		move := func() (end func()) {
-			listed := put(list, kmsg.NewPtrListGroupsResponse())
+			listed := put(list, func() kmsg.Response { return kmsg.NewPtrListGroupsResponse() })
 			moved := c.Fault(kfake.Fault{
 				Keys: []kmsg.Key{kmsg.OffsetFetch, kmsg.DescribeGroups}, Group: "g", Err: kerr.NotCoordinator, Count: -1,
 			})
@@ -105,21 +106,26 @@ func TestAPartitionThatCannotBeSeenKeepsItsAlarm(t *testing.T) {
 		"a topic that may not be seen": fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "orders", Err: kerr.TopicAuthorizationFailed}),
 		"a commit that is not told": func(c *bubble.Cluster, m *Monitor) func() {
 			topic, _ := m.Snapshot().Topic("orders")
-			resp := kmsg.NewPtrOffsetFetchResponse()
-			one := kmsg.OffsetFetchResponseGroupTopicPartition{Offset: -1, ErrorCode: kerr.TopicAuthorizationFailed.Code}
-			resp.Groups = append(resp.Groups, kmsg.OffsetFetchResponseGroup{Group: "g", Topics: []kmsg.OffsetFetchResponseGroupTopic{{
-				Topic: "orders", TopicID: topic.ID, Partitions: []kmsg.OffsetFetchResponseGroupTopicPartition{one},
-			}}})
-			return put(instead(c, kmsg.OffsetFetch), resp)
+			return put(instead(c, kmsg.OffsetFetch), func() kmsg.Response {
+				resp := kmsg.NewPtrOffsetFetchResponse()
+				one := kmsg.OffsetFetchResponseGroupTopicPartition{Offset: -1, ErrorCode: kerr.TopicAuthorizationFailed.Code}
+				resp.Groups = append(resp.Groups, kmsg.OffsetFetchResponseGroup{Group: "g", Topics: []kmsg.OffsetFetchResponseGroupTopic{{
+					Topic: "orders", TopicID: topic.ID, Partitions: []kmsg.OffsetFetchResponseGroupTopicPartition{one},
+				}}})
+				return resp
+			})
 		},
 		"metadata without the topic": func(c *bubble.Cluster, m *Monitor) func() {
-			empty := kmsg.NewPtrMetadataResponse()
-			for _, b := range m.Snapshot().Cluster.Brokers {
-				one := kmsg.NewMetadataResponseBroker()
-				one.NodeID, one.Host, one.Port = b.ID, b.Host, b.Port
-				empty.Brokers = append(empty.Brokers, one)
-			}
-			return put(instead(c, kmsg.Metadata), empty)
+			brokers := m.Snapshot().Cluster.Brokers
+			return put(instead(c, kmsg.Metadata), func() kmsg.Response {
+				empty := kmsg.NewPtrMetadataResponse()
+				for _, b := range brokers {
+					one := kmsg.NewMetadataResponseBroker()
+					one.NodeID, one.Host, one.Port = b.ID, b.Host, b.Port
+					empty.Brokers = append(empty.Brokers, one)
+				}
+				return empty
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -245,7 +251,7 @@ func TestAGroupThatFailsItsRequest(t *testing.T) {
 				if bad {
 					return nil, errors.New("the broker gives up"), true
 				}
-				return nil, nil, false
+				return nil, nil, false //nolint:nilnil // not handled
 			})
 		}
 		s := rounds(c, m, 2)

@@ -20,7 +20,8 @@ type book struct {
 
 func newBook() book {
 	return book{
-		topics: map[string]*topicBook{}, names: map[[16]byte]string{}, groups: map[string]map[place]*row{}, unlisted: map[string]time.Time{},
+		topics: map[string]*topicBook{}, names: map[[16]byte]string{},
+		groups: map[string]map[place]*row{}, unlisted: map[string]time.Time{},
 	}
 }
 

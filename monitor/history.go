@@ -51,7 +51,7 @@ func (h *history) sound(at, stamp time.Time, offset int64) (ok bool) {
 		return false
 	}
 	return h.insert(sample{end: offset, first: from, last: to}) && h.insert(sample{end: offset + 1, first: to, last: to}) ||
-		h.soundBefore(from, offset) // the record's own time is wrong, as one in the future, but those before it are older than what was asked for
+		h.soundBefore(from, offset) // its own time is wrong, as one in the future, but those before it are older than what was asked for
 }
 
 // soundBefore notes that the records below an offset were there at a time. How long the log's end stood there is known from the sample

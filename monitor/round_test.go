@@ -447,6 +447,7 @@ func TestWhatIsDeletedGoes(t *testing.T) {
 			t.Errorf("topics %+v, problems %v", s.Topics, s.Problems)
 		}
 		time.Sleep(11 * time.Minute) // virtual
+		rounds(c, m, 1)
 		if m.book.topics["gone"] != nil || len(m.book.names) != len(m.Snapshot().Topics) {
 			t.Errorf("%d topics, and their names %v", len(m.book.topics), m.book.names)
 		}
