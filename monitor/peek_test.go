@@ -87,9 +87,7 @@ func TestHollowTails(t *testing.T) {
 func FuzzHollowTails(f *testing.F) {
 	f.Add(batchOf(5, 9, 1, 1<<4), int64(5), int64(10))
 	f.Fuzz(func(t *testing.T, log []byte, from, stable int64) {
-		if from > stable {
-			t.Skip()
-		}
+		from, stable = min(from, stable), max(from, stable)
 		if got := hollowFrom(log, nil, from, stable); got < from || got > stable {
 			t.Errorf("%d is not between %d and %d", got, from, stable)
 		}

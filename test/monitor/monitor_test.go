@@ -27,7 +27,7 @@ func TestGroupsOfEveryProtocol(t *testing.T) {
 			g, ok := s.Group(id)
 			p := row(s, id, "orders")
 			return ok && g.Type == kind && g.State == "Stable" && g.Described && len(g.Members) == 1 && g.Err == nil &&
-				p.Owner == 0 && p.Status == monitor.OK && (p.Commit == 10 && p.Lag == 0 || kind == "share") && len(s.Problems) == 0
+				p.Owner == 0 && (p.Status == monitor.OK && p.Commit == 10 && p.Lag == 0 || kind == "share" && stood(p)) && len(s.Problems) == 0
 		})
 	}
 }
@@ -105,4 +105,12 @@ func TestTenThousandGroups(t *testing.T) {
 			t.Fatalf("%d groups, %v, %v", len(s.Groups), s.Problems, s.Took)
 		}
 	}
+}
+
+// stood tells whether a share group's row says what is known of it: nothing before its broker has written where it begins.
+func stood(p monitor.Partition) bool {
+	if p.Commit < 0 {
+		return p.Status == monitor.Unknown
+	}
+	return p.Status == monitor.OK
 }
