@@ -180,18 +180,18 @@ func outcome(err error) engine.Outcome {
 		return engine.Outcome{Kind: engine.HandedBack}
 	}
 	if _, ok := errors.AsType[*PanicError](err); ok {
-		return engine.Outcome{Kind: engine.Poison, Err: err, Class: "panic"}
+		return engine.Outcome{Kind: engine.Poison, Err: err, More: &engine.More{Class: "panic"}}
 	}
 	if _, ok := errors.AsType[*decodeError](err); ok {
-		return engine.Outcome{Kind: engine.Poison, Err: err, Class: "decode"}
+		return engine.Outcome{Kind: engine.Poison, Err: err, More: &engine.More{Class: "decode"}}
 	}
 	o, ok := errors.AsType[*outcomeError](err)
 	if !ok {
-		return engine.Outcome{Kind: engine.Failed, Err: err, After: -1}
+		return engine.Outcome{Kind: engine.Failed, Err: err, More: &engine.More{After: -1}}
 	}
 	switch o.kind {
 	case kindPoison:
-		return engine.Outcome{Kind: engine.Poison, Err: err, Class: "poison"}
+		return engine.Outcome{Kind: engine.Poison, Err: err, More: &engine.More{Class: "poison"}}
 	case kindSkip:
 		return engine.Outcome{Kind: engine.Skipped, Err: o.err}
 	case kindOutage:
@@ -199,7 +199,7 @@ func outcome(err error) engine.Outcome {
 	case kindReclaim:
 		return engine.Outcome{Kind: engine.Reclaim, Err: err}
 	default:
-		return engine.Outcome{Kind: engine.Failed, Err: err, After: max(0, o.after)}
+		return engine.Outcome{Kind: engine.Failed, Err: err, More: &engine.More{After: max(0, o.after)}}
 	}
 }
 

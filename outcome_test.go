@@ -45,8 +45,12 @@ func TestAnErrorIsWhatItWraps(t *testing.T) {
 		} {
 			t.Run(name+", "+how, func(t *testing.T) {
 				o := sluice.OutcomeOf(err)
-				if o.Kind != c.kind || o.After != c.after || o.Class != c.class || o.Err == nil {
-					t.Fatalf("%v became %+v", err, o)
+				var more engine.More
+				if o.More != nil {
+					more = *o.More
+				}
+				if o.Kind != c.kind || more.After != c.after || more.Class != c.class || o.Err == nil {
+					t.Fatalf("%v became %+v, %+v", err, o, more)
 				}
 			})
 		}

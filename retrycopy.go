@@ -203,7 +203,7 @@ func noCopy(err error) engine.Outcome {
 	if errors.Is(err, errOtherGroup) {
 		return engine.Outcome{Kind: engine.Skipped, Err: err}
 	}
-	return engine.Outcome{Kind: engine.Poison, Err: err, Class: "poison"}
+	return engine.Outcome{Kind: engine.Poison, Err: err, More: &engine.More{Class: "poison"}}
 }
 
 // work is what a handler may know of the source's partition.

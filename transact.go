@@ -156,7 +156,9 @@ func transactHandler[V any](app *App, r TransactRoute[V], limits recordLimits) r
 					return outcome(Poison(fmt.Errorf("the handler returned a record to write, number %d: %w", i, err)))
 				}
 			}
-			out.Records = written
+			if len(written) > 0 {
+				out.More = &engine.More{Records: written}
+			}
 		}
 		return out
 	}}

@@ -148,7 +148,7 @@ func TestInvariant7ARecordThatStaysKeepsNoBatch(t *testing.T) {
 					case name == "not done":
 						w.Finish(r)
 					case stays(r):
-						return engine.Outcome{Kind: engine.Failed, Err: errBad, After: 24 * time.Hour}
+						return engine.Outcome{Kind: engine.Failed, Err: errBad, More: &engine.More{After: 24 * time.Hour}}
 					}
 					return engine.Outcome{}
 				}
@@ -166,7 +166,7 @@ func TestInvariant7ARecordThatStaysKeepsNoBatch(t *testing.T) {
 						for i, r := range b.Records {
 							see(r)
 							if stays(r) {
-								out.Each[i] = engine.Outcome{Kind: engine.Failed, Err: errBad, After: 24 * time.Hour}
+								out.Each[i] = engine.Outcome{Kind: engine.Failed, Err: errBad, More: &engine.More{After: 24 * time.Hour}}
 							}
 						}
 						return out
@@ -204,7 +204,7 @@ func TestInvariant7APauseEndsWithItsAssignment(t *testing.T) {
 				still.Store(true)
 				handle := func(*kgo.Record) engine.Outcome {
 					if still.Load() {
-						return engine.Outcome{Kind: engine.Failed, Err: errBad, After: time.Minute}
+						return engine.Outcome{Kind: engine.Failed, Err: errBad, More: &engine.More{After: time.Minute}}
 					}
 					return engine.Outcome{}
 				}

@@ -27,7 +27,7 @@ func loseOnce(c *bubble.Cluster) {
 
 func TestInvariant1ARecordThatWaitsHoldsTheCommit(t *testing.T) {
 	for name, bad := range map[string]engine.Outcome{
-		"retry":  {Kind: engine.Failed, Err: errBad, After: time.Hour},
+		"retry":  {Kind: engine.Failed, Err: errBad, More: &engine.More{After: time.Hour}},
 		"outage": {Kind: engine.Outage, Err: errBad},
 		"park":   {Kind: engine.Poison, Err: errBad},
 		"halt":   {Kind: engine.Poison, Err: errBad},
@@ -174,7 +174,7 @@ func TestInvariant12APartitionThatIsLostBeforeItsOffsetsAreSentAborts(t *testing
 	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
 		var lost, held atomic.Bool
 		cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
-			return engine.Outcome{Records: []*kgo.Record{{Topic: "bills", Value: r.Value}}}
+			return engine.Outcome{More: &engine.More{Records: []*kgo.Record{{Topic: "bills", Value: r.Value}}}}
 		})
 		cfg.Transact = &engine.Transact{ID: "g", Interval: 100 * time.Millisecond, Timeout: 10 * time.Second}
 		cfg.Observer.Released = func(i engine.ReleasedInfo) { lost.Store(lost.Load() || i.Lost) }
@@ -402,7 +402,7 @@ func (l *lanes) handle(lane string, r *kgo.Record, take time.Duration, fail bool
 	delete(l.running, lane)
 	l.next[lane] = r.Offset
 	if fail {
-		return engine.Outcome{Kind: engine.Failed, Err: errBad, After: 50 * time.Millisecond}
+		return engine.Outcome{Kind: engine.Failed, Err: errBad, More: &engine.More{After: 50 * time.Millisecond}}
 	}
 	l.done++
 	return engine.Outcome{}

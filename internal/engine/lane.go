@@ -64,11 +64,8 @@ func (l *lane) ref() laneRef { return laneRef{part: l.a.part, key: l.key, offset
 // laneOf returns the lane that a record belongs in.
 func (e *Engine) laneOf(a *assignment, r *kgo.Record) *lane {
 	switch {
-	case a.main != nil:
-		return a.main
 	case a.route.Ordering == ByPartition:
-		a.main = e.newLane(a, "", -1)
-		return a.main
+		return e.onlyLane(a)
 	case a.route.Ordering == ByKey && r.Key != nil:
 		l := a.keyed[string(r.Key)]
 		if l == nil {
@@ -79,6 +76,14 @@ func (e *Engine) laneOf(a *assignment, r *kgo.Record) *lane {
 	default:
 		return e.newLane(a, "", r.Offset)
 	}
+}
+
+// onlyLane is the lane of all records of an assignment that is handled in partition order; nil of another one.
+func (e *Engine) onlyLane(a *assignment) *lane {
+	if a.main == nil && a.route.Ordering == ByPartition {
+		a.main = e.newLane(a, "", -1)
+	}
+	return a.main
 }
 
 // A lane lives from its first record to its last, which is short where records are handled as fast as they come. So lanes that were
@@ -117,10 +122,16 @@ func (e *Engine) forget(l *lane) {
 func (e *Engine) enqueue(a *assignment, it item) {
 	l := e.laneOf(a, it.record)
 	l.queue.push(it)
+	e.grew(l, 1)
+}
+
+// grew has a lane run that records have joined.
+func (e *Engine) grew(l *lane, records int) {
+	a := l.a
 	if !l.busy {
 		e.makeReady(l)
 	} else if a.route.HandleBatch != nil {
-		e.batchGrew(a, l)
+		e.batchGrew(a, l, records)
 	}
 	if a.route.CommitFirst && a.wantsGrant() {
 		e.commitSoon()
@@ -244,10 +255,10 @@ func (e *Engine) batchReady(a *assignment, l *lane) {
 	e.batchDue(a, retried)
 }
 
-// batchGrew counts a record that joined a lane which is ready.
-func (e *Engine) batchGrew(a *assignment, l *lane) {
+// batchGrew counts records that joined a lane which is ready.
+func (e *Engine) batchGrew(a *assignment, l *lane, records int) {
 	if l.ready {
-		a.readyRecords++
+		a.readyRecords += records
 		e.batchDue(a, false)
 	}
 }

@@ -38,7 +38,7 @@ func (e *Engine) finishManually(a *assignment, h *handing, r *kgo.Record) {
 	e.publishRuns(a)
 	if was, ok := a.handed[r.Offset]; ok && was.by == h {
 		delete(a.handed, r.Offset)
-		e.finish(a, r)
+		e.finish(a, item{record: r})
 		e.account(a, 0)
 	} else if !h.over {
 		h.early[r.Offset] = struct{}{}
@@ -46,7 +46,8 @@ func (e *Engine) finishManually(a *assignment, h *handing, r *kgo.Record) {
 }
 
 // handled takes in a handler's success: the record is finished, or, where commits are manual, waits for Finish.
-func (e *Engine) handled(r *run, rec *kgo.Record) {
+func (e *Engine) handled(r *run, it item) {
+	rec := it.record
 	if h := r.handing; h != nil {
 		if _, ok := h.early[rec.Offset]; !ok {
 			r.a.handed[rec.Offset] = handed{size(rec), h}
@@ -56,5 +57,5 @@ func (e *Engine) handled(r *run, rec *kgo.Record) {
 	if len(e.remembered) > 0 {
 		e.forgive(r.a, rec.Offset)
 	}
-	e.finish(r.a, rec)
+	e.finish(r.a, it)
 }

@@ -14,7 +14,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 	a := r.a
 	rt, now := a.route, time.Now()
 	if out.Kind == Reclaim && !rt.fenced() {
-		out.Kind, out.After = Failed, -1 // nothing is claimed here
+		out.Kind, out.More = Failed, &More{After: -1} // nothing is claimed here
 	}
 	if out.Kind == Skipped {
 		a.outcomes.Skipped++
@@ -36,7 +36,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 	if e.transacts() {
 		e.remember(a, *it)
 	}
-	t.last, t.err, t.class = now, out.Err, out.Class
+	t.last, t.err, t.class = now, out.Err, out.class()
 	t.slow = now.Sub(r.started) > inNoTime
 	a.failed(out.Err.Error())
 	if out.Kind == Reclaim {
@@ -62,8 +62,8 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 	}
 	if out.Kind == Failed && o != nil && rt.breaks() && !t.condemned {
 		o.failedIn(r, it, together)
-		if out.After > 0 {
-			t.due = now.Add(out.After)
+		if after := out.after(); after > 0 {
+			t.due = now.Add(after)
 		}
 		e.tellFailed(e.cfg.Observer.Failed, it, rt.Backoff(t.outages))
 		return true
@@ -76,7 +76,7 @@ func (e *Engine) judge(r *run, l *lane, it *item, out Outcome, together bool) bo
 		stuck = false
 	}
 	if !spent && !stuck {
-		wait := out.After
+		wait := out.after()
 		if wait < 0 {
 			wait = rt.Backoff(t.attempts)
 		}
@@ -164,7 +164,7 @@ func (e *Engine) waits(a *assignment, it *item, err error, outage bool) {
 // settled is the end of a record that its policy is done with; true keeps it, so that its batch steps over it.
 func (e *Engine) settled(a *assignment, it *item) bool {
 	if !a.route.fenced() {
-		e.finish(a, it.record)
+		e.finish(a, *it)
 		return false
 	}
 	if it.trouble == nil {
@@ -261,7 +261,7 @@ func (e *Engine) copied(a *assignment, l *lane, it item, attempt int, err error)
 	}
 	a.settling--
 	a.settlingBytes -= size(it.record)
-	e.finish(a, it.record)
+	e.finish(a, it)
 	e.account(a, 0)
 }
 

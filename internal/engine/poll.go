@@ -134,6 +134,8 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 	passed := false // some that nobody has to handle
 	var bytes, polledBytes int64
 	n, kept := 0, 0
+	remembered := e.remembered[a.part]
+	lane, joined := e.onlyLane(a), 0 // so that it is looked up, and woken, once
 	for i, r := range records {
 		if !a.tracker.Take(r.Offset, r.LeaderEpoch) {
 			continue // twice in one fetch: handed over already
@@ -154,17 +156,29 @@ func (e *Engine) takeRecords(a *assignment, records []*kgo.Record) {
 		bytes += takes
 		kept++
 		a.stamps.note(r.Offset, a.writtenAt(r.Timestamp.UnixMilli(), milli))
+		it := item{record: r}
 		if r.Attrs.IsControl() { // the sink has to step over it, or it would stay behind the log's end
-			e.enqueue(a, item{record: r, trouble: &trouble{settled: true}})
+			it.trouble = &trouble{settled: true}
+		} else {
+			n++
+			polledBytes += takes - recordOverhead
+			if a.work.Delays > 0 {
+				a.delay(r, now)
+				continue
+			}
+			if remembered != nil {
+				it.trouble = remembered[r.Offset]
+			}
+		}
+		if lane == nil {
+			e.enqueue(a, it)
 			continue
 		}
-		n++
-		polledBytes += takes - recordOverhead
-		if a.work.Delays > 0 {
-			a.delay(r, now)
-			continue
-		}
-		e.enqueue(a, item{record: r, trouble: e.remembered[a.part][r.Offset]})
+		lane.queue.push(it)
+		joined++
+	}
+	if joined > 0 {
+		e.grew(lane, joined)
 	}
 	a.totals.Polled += int64(n)
 	a.totals.PolledBytes += polledBytes

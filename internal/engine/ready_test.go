@@ -20,7 +20,7 @@ func TestARetryDoesNotWaitForWhatWasQueuedBeforeIt(t *testing.T) {
 		cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
 			if r.Offset == 0 && failed.IsZero() {
 				failed = time.Now()
-				return engine.Outcome{Kind: engine.Failed, Err: errBad, After: backoff}
+				return engine.Outcome{Kind: engine.Failed, Err: errBad, More: &engine.More{After: backoff}}
 			}
 			if r.Offset == 0 {
 				retried = time.Now()
@@ -49,7 +49,7 @@ func TestRetriesDoNotHoldUpWhatNeverFailed(t *testing.T) {
 		cfg := engineConfig(t, c, func(r *kgo.Record) engine.Outcome {
 			time.Sleep(takes)
 			if r.Offset < failing { // together they would keep the worker busy for ever
-				return engine.Outcome{Kind: engine.Failed, Err: errBad, After: takes}
+				return engine.Outcome{Kind: engine.Failed, Err: errBad, More: &engine.More{After: takes}}
 			}
 			done.Add(1)
 			return engine.Outcome{}

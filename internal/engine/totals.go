@@ -96,13 +96,13 @@ func failureClass(out Outcome) FailureClass {
 	switch {
 	case out.Kind == Outage:
 		return FailedOutage
-	case out.Class == timeoutClass:
+	case out.class() == timeoutClass:
 		return FailedTimeout
 	case out.Kind != Poison:
 		return FailedError
-	case out.Class == FailureClasses[FailedPanic]:
+	case out.class() == FailureClasses[FailedPanic]:
 		return FailedPanic
-	case out.Class == FailureClasses[FailedDecode]:
+	case out.class() == FailureClasses[FailedDecode]:
 		return FailedDecode
 	}
 	return FailedPoison

@@ -36,7 +36,7 @@ func TestInvariant12AWriteThatIsNotTakenAbortsItsTransaction(t *testing.T) {
 			if r.Offset == large && calls.Add(1) < 3 {
 				out.Headers = []kgo.RecordHeader{{Key: "large", Value: make([]byte, 2<<10)}}
 			}
-			return engine.Outcome{Records: []*kgo.Record{out}}
+			return engine.Outcome{More: &engine.More{Records: []*kgo.Record{out}}}
 		})
 		cfg.Options = append(cfg.Options, kgo.MaxBufferedBytes(1<<10), kgo.WithHooks(word))
 		cfg.Transact = &engine.Transact{ID: "g.one", Interval: 100 * time.Millisecond, Timeout: 10 * time.Second}

@@ -70,7 +70,7 @@ func (e *Engine) walk(rt *Route, r *run, outs *[]Outcome) {
 			}
 			continue
 		}
-		*outs = append(*outs, Outcome{Kind: Poison, Err: errGoexit, Class: "panic"})
+		*outs = append(*outs, goexit)
 		out := e.handleAlone(rt, r, it)
 		(*outs)[i] = out
 		if !r.mayPass(it, out) {
@@ -111,7 +111,7 @@ func (r *run) mayPass(it item, out Outcome) bool {
 	case Skipped:
 		return true
 	case Poison:
-		return !r.a.stays(out.Class)
+		return !r.a.stays(out.class())
 	case Failed:
 		return it.exhausted(r.a, 1, r.overdue) && !it.staysExhausted(r.a, 1) && time.Since(r.started) <= inNoTime
 	case Done, Outage, Reclaim, HandedBack, condemned:
@@ -153,7 +153,7 @@ func (e *Engine) walkDone(r *run, took time.Duration, outs []Outcome, owned []*k
 		it.record = owned[i]
 		switch {
 		case out.Kind == Done:
-			e.handled(r, it.record)
+			e.handled(r, it)
 			continue
 		case out.Kind == condemned && i > good && !it.condemned():
 			out.Kind = HandedBack // nobody succeeded behind it

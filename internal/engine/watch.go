@@ -69,10 +69,10 @@ func (r *Route) late(ctx context.Context, out Outcome) Outcome {
 	}
 	switch {
 	case errors.Is(out.Err, ErrHandlerTimeout): // it returned the context's cause
-		out.Class = timeoutClass
+		out.More = &More{After: out.after(), Class: timeoutClass}
 	case errors.Is(out.Err, context.DeadlineExceeded):
 		out.Err = fmt.Errorf("%w after %v: %w", ErrHandlerTimeout, r.Timeout, out.Err)
-		out.Class = timeoutClass
+		out.More = &More{After: out.after(), Class: timeoutClass}
 	}
 	return out
 }

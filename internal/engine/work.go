@@ -173,33 +173,37 @@ func (e *Engine) batchTaken(a *assignment) {
 
 // mayShare tells whether a record may be in the run with those before it.
 func (r *run) mayShare(it item) bool {
-	return !it.alone() && !it.due().After(r.started) && r.a.mayHandle(it)
+	return (it.trouble == nil || r.isDue(it)) && r.a.mayHandle(it)
 }
+
+func (r *run) isDue(it item) bool { return !it.alone() && !it.due().After(r.started) }
 
 // take moves up to n records of a lane into the run, as far as they are due and may share it.
 func (r *run) take(l *lane, n int) {
+	waiting := l.queue.peek()
+	n = min(n, len(waiting))
 	taken := 0
-	for _, it := range l.queue.peek() {
-		if taken == n || (taken > 0 && !r.mayShare(it)) {
-			break
-		}
-		r.items = append(r.items, it)
+	for taken < n && (taken == 0 || r.mayShare(waiting[taken])) {
 		taken++
-		if it.alone() && !it.settled() {
+		if it := waiting[taken-1]; it.alone() && !it.settled() {
 			break
 		}
 	}
+	r.items = append(r.items, waiting[:taken]...)
 	l.queue.drop(taken)
 	r.lanes = append(r.lanes, l)
 	r.counts = append(r.counts, taken)
 }
 
-var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit, as t.FailNow does)")
+// goexit is the outcome of a handler that never returns.
+var goexit = Outcome{
+	Kind: Poison, Err: errors.New("the handler ended its goroutine (runtime.Goexit, as t.FailNow does)"), More: &More{Class: "panic"},
+}
 
 // runRecords hands the run's records to the handler, one after the other, until one does not succeed.
 // It fills r with the next run; false when nothing is ready.
 func (e *Engine) runRecords(rt *Route, r *run) (more bool) {
-	out := Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}
+	out := goexit
 	skipped, alive := 0, false
 	defer func() {
 		took, failed := time.Since(r.started), e.ownFailed(r, out)
@@ -252,7 +256,7 @@ func (e *Engine) call(rt *Route, r *run, it item) (out Outcome) {
 	switch {
 	case out.Kind != Done && errors.Is(context.Cause(r.a.ctx), ErrTransaction): // whatever it says: that is why
 		return Outcome{Kind: HandedBack}
-	case out.Kind == Done && len(out.Records) > 0 && !e.writeOut(r, it, out.Records):
+	case out.Kind == Done && len(out.records()) > 0 && !e.writeOut(r, it, out.records()):
 		return Outcome{Kind: HandedBack}
 	}
 	return out
@@ -313,7 +317,7 @@ func (e *Engine) runBatch(rt *Route, r *run) (more bool) {
 			b.Attempts = append(b.Attempts, it.attempts()+1)
 		}
 	}
-	out := BatchOutcome{All: Outcome{Kind: Poison, Err: errGoexit, Class: "panic"}}
+	out := BatchOutcome{All: goexit}
 	alive := false
 	defer func() {
 		took, failed := time.Since(r.started), e.ownFailures(r, out)
@@ -365,7 +369,7 @@ func (e *Engine) batchDone(r *run, took time.Duration, records int, out BatchOut
 				v = max(v, a.route.verdictOf(o.Kind))
 			}
 			if o.Kind == Done {
-				e.handled(r, it.record)
+				e.handled(r, it)
 			} else if e.judge(r, l, &it, o, together) {
 				kept = append(kept, it)
 			}
@@ -439,30 +443,42 @@ func (e *Engine) publish(r *run) {
 	if n == r.published {
 		return
 	}
-	for _, it := range r.items[r.published:n] {
-		e.handled(r, it.record)
+	through := r.items[r.published:n]
+	if r.handing == nil && len(e.remembered) == 0 {
+		e.finish(r.a, through...)
+	} else {
+		for _, it := range through {
+			e.handled(r, it)
+		}
 	}
 	r.published = n
 	e.freed(r.a)
 }
 
-// finish marks a record as finished and lets go of it. That there is room is told once a run, by publish or account.
-func (e *Engine) finish(a *assignment, r *kgo.Record) {
-	a.tracker.Finish(r.Offset)
-	e.count(a, -size(r), -1)
-	if r.Attrs.IsControl() {
-		e.commitDue(a.route, 0)
-		return
+// finish marks records as finished and lets go of them. That there is room is told once a run, by publish or account.
+func (e *Engine) finish(a *assignment, items ...item) {
+	var bytes int64
+	n := 0
+	for _, it := range items {
+		r := it.record
+		a.tracker.Finish(r.Offset)
+		bytes += size(r)
+		if r.Attrs.IsControl() {
+			e.commitDue(a.route, 0)
+			continue
+		}
+		n++
+		if len(a.problems) > 0 && !(item{trouble: e.remembered[a.part][r.Offset]}).refused() { // else its commit shows that it is over
+			delete(a.problems, r.Offset)
+		}
 	}
+	e.count(a, -bytes, -len(items))
 	if a.route.CommitFirst {
-		a.grant--
+		a.grant -= n
 	}
-	a.fresh++
-	a.outcomes.Finished++
-	e.finished++
-	if len(a.problems) > 0 && !(item{trouble: e.remembered[a.part][r.Offset]}).refused() { // else its commit shows that it is over
-		delete(a.problems, r.Offset)
-	}
+	a.fresh += n
+	a.outcomes.Finished += int64(n)
+	e.finished += int64(n)
 }
 
 // account tells of what was finished since the last time, and asks for its commit.

@@ -122,6 +122,10 @@ func TestRetryTopicsThatDoNotFitAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	k.until("the broker knows the topics", func() bool { // CreateTopics is answered by the controller, before that
+		configs, err := k.admin.DescribeTopicConfigs(t.Context(), retry+"1m", retry+"2m", retry+"3m")
+		return err == nil && !slices.ContainsFunc(configs, func(c kadm.ResourceConfig) bool { return c.Err != nil })
+	})
 	app := k.retryApp(func(sluice.Message[string]) error { return nil }, time.Minute, 2*time.Minute, 3*time.Minute)
 	err := app.Run(t.Context())
 	if _, ok := errors.AsType[*sluice.ConfigError](err); !ok {
