@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,14 +66,16 @@ func (k *kit) produce(topic string, partitions int32, from, n int) {
 
 func (k *kit) until(what string, ok func() bool) {
 	k.Helper()
-	deadline := time.After(2 * time.Minute)
+	const limit = 4 * time.Minute // a cluster of three comes up beside other packages' servers, on two cores
+	deadline := time.After(limit)
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	for !ok() {
 		select {
 		case <-look.C:
 		case <-deadline:
-			k.Fatalf("waited 2 minutes for: %s", what)
+			stacks := make([]byte, 1<<20)
+			k.Fatalf("waited %v for: %s\n%s", limit, what, stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 }
