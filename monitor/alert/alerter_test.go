@@ -144,8 +144,8 @@ func TestSilences(t *testing.T) {
 			{Match: []Matcher{{LabelGroup, "bill*"}, {LabelTopic, "orders"}}, Until: time.Now().Add(time.Hour), Comment: "moving"},
 			{Match: []Matcher{{LabelGroup, "ship*"}}, Until: time.Now()}, // it is over
 		}})
-		s.show(10*time.Minute, bad, doing("shipping", monitor.Stall))
-		if all := s.Alerts(); len(all) != 2 || all[0].Silenced != "moving" || all[1].Silenced != "" {
+		s.show(10*time.Minute, bad, doing("shipping", monitor.Stall), doing("bills", monitor.Stall))
+		if all := s.Alerts(); len(all) != 3 || all[0].Silenced != "moving" || all[1].Silenced != "moving" || all[2].Silenced != "" {
 			t.Errorf("%+v", all)
 		}
 		s.show(10*time.Minute, good)
