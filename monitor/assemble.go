@@ -128,7 +128,7 @@ func (r *round) group(id string, a *groupAnswer, before *Snapshot) Group {
 	})
 	for i := range g.Partitions {
 		p := &g.Partitions[i]
-		g.Status = worse(g.Status, p.Status)
+		g.Status = g.Status.Worse(p.Status)
 		g.Lag += max(p.Lag, 0)
 		if p.TimeLag.Known && (!g.TimeLag.Known || p.TimeLag.Behind > g.TimeLag.Behind) {
 			g.TimeLag = p.TimeLag

@@ -59,10 +59,10 @@ func (s Status) severity() int {
 	}
 }
 
-// worse is the one of two that is told of both.
-func worse(a, b Status) Status {
-	if b.severity() > a.severity() {
-		return b
+// Worse is the one of two that is told of both: STOP, STALL, REWIND, WARN, OK, and then NOTFOUND.
+func (s Status) Worse(than Status) Status {
+	if than.severity() > s.severity() {
+		return than
 	}
-	return a
+	return s
 }

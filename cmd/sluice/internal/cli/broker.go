@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/sluice-go/sluice/cmd/sluice/internal/kafka"
+	"github.com/sluice-go/sluice/cmd/sluice/internal/listen"
 )
 
 // brokerLogins is the environment's variable for --sasl.
@@ -86,9 +87,9 @@ func (o *brokerOptions) check(p *Process) (kafka.EmbeddedOptions, error) {
 		}
 		out.Topics = append(out.Topics, topic)
 	}
-	address, err := listenAddress(o.listen)
+	address, err := listen.Address(o.listen)
 	if err != nil {
-		bad(err)
+		bad(usageError{err})
 	}
 	out.Address, out.Advertised = address, o.advertise
 	if host, _, err := net.SplitHostPort(address); err == nil && o.advertise == "" && net.ParseIP(host).IsUnspecified() {

@@ -97,7 +97,7 @@ func newRoot(p *Process) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newDemo(p), newRun(p), newProduce(p), newConsume(p), newBroker(p), newVersion(p))
+	root.AddCommand(newDemo(p), newRun(p), newProduce(p), newConsume(p), newMonitor(p), newBroker(p), newVersion(p))
 	return root
 }
 

@@ -8,19 +8,6 @@ import (
 
 var update = flag.Bool("update", false, "write the scripts' expected output anew")
 
-func TestListenAddress(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"9100": "127.0.0.1:9100", ":9100": "127.0.0.1:9100", "0.0.0.0:1": "0.0.0.0:1", "[::1]:5": "[::1]:5", "localhost:0": "localhost:0",
-		"": "", "x": "", "127.0.0.1": "", ":70000": "", "::1": "",
-	} {
-		got, err := listenAddress(in)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("%q becomes %q, %v; want %q", in, got, err, want)
-		}
-	}
-}
-
 func TestParseTopic(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]int32{"orders:6": 6, "orders": 1, "orders:0": 0, ":3": 0, "orders:x": 0, "": 0} {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/cmd/sluice/internal/kafka"
+	"github.com/sluice-go/sluice/cmd/sluice/internal/listen"
 	"github.com/sluice-go/sluice/cmd/sluice/internal/pipeline"
 )
 
@@ -23,7 +24,7 @@ type runOptions struct {
 	file     string
 	check    bool
 	caughtUp bool
-	listen   string // empty: no listener
+	listen   listen.Options
 	print    bool
 	count    int // of records to print
 }
@@ -68,10 +69,8 @@ or why it would write none. It joins no group, commits nothing, needs no databas
 			if err != nil {
 				return usageError{err}
 			}
-			if o.listen != "" {
-				if o.listen, err = listenAddress(o.listen); err != nil {
-					return err
-				}
+			if err := o.listen.Check(); err != nil {
+				return usage(err)
 			}
 			cfg, err := flags.config(p, spec.Kafka)
 			if err != nil {
@@ -98,8 +97,7 @@ or why it would write none. It joins no group, commits nothing, needs no databas
 	cmd.Flags().BoolVar(&o.caughtUp, "until-caught-up", false, "end when the group has committed what the topics hold at start")
 	cmd.Flags().BoolVar(&o.print, "print", false, "dry run: print what the first records would become, and end")
 	cmd.Flags().IntVarP(&o.count, "count", "n", defaultPrinted, "with --print, end after this many records, or at the topics' end")
-	cmd.Flags().StringVar(&o.listen, "listen", "",
-		"serve /livez, /readyz, /snapshot.json and /metrics on this port of 127.0.0.1, or on host:port")
+	o.listen.AddFlags(cmd.Flags(), "", "/livez, /readyz, /snapshot.json and /metrics")
 	return cmd
 }
 
@@ -145,8 +143,8 @@ func (r *runner) run(ctx context.Context) error {
 	if caughtUp != nil {
 		defer caughtUp.close()
 	}
-	if r.o.listen != "" {
-		stop, err := r.serve(ctx, r.o.listen)
+	if r.o.listen.Address != "" {
+		stop, err := r.serve(ctx)
 		if err != nil {
 			return err
 		}

@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -15,32 +13,15 @@ import (
 	"github.com/sluice-go/sluice/metrics"
 )
 
-const (
-	headerLimit = 5 * time.Second
-	closeLimit  = time.Second
-)
+const closeLimit = time.Second
 
 // serve answers /livez, /readyz, /snapshot.json and /metrics until stop is called.
-func (r *runner) serve(ctx context.Context, address string) (stop func(), err error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("--listen: %w", err)
+func (r *runner) serve(ctx context.Context) (stop func(), err error) {
+	address, stop, err := r.o.listen.Serve(ctx, r.handler(), r.logger)
+	if err == nil {
+		r.logger.Info("listening", "address", address.String(), "paths", "/livez /readyz /snapshot.json /metrics")
 	}
-	server := &http.Server{Handler: r.handler(), ReadHeaderTimeout: headerLimit}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(listener) // http.ErrServerClosed
-	}()
-	r.logger.Info("listening", "address", listener.Addr().String(), "paths", "/livez /readyz /snapshot.json /metrics")
-	return func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
-		defer cancel()
-		if server.Shutdown(ctx) != nil {
-			_ = server.Close()
-		}
-		<-done
-	}, nil
+	return stop, err
 }
 
 func (r *runner) handler() http.Handler {
