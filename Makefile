@@ -70,11 +70,11 @@ fmt-check:
 
 .PHONY: generate
 generate: ## write the files that are generated
-	go test -tags $(TAGS) -count=1 -run '^TestGenerated' . ./metrics ./internal/lint -update
+	go test -tags $(TAGS) -count=1 -run '^TestGenerated' . ./metrics ./monitor/exporter ./internal/lint -update
 
 .PHONY: generated
 generated:
-	@out=$$(go test -tags $(TAGS) -count=1 -run '^TestGenerated' . ./metrics ./internal/lint 2>&1) || \
+	@out=$$(go test -tags $(TAGS) -count=1 -run '^TestGenerated' . ./metrics ./monitor/exporter ./internal/lint 2>&1) || \
 		{ head -n 5 <<<"$$out" >&2; printf 'if a generated file is stale, run make generate\n' >&2; exit 1; }
 
 .PHONY: vet

@@ -83,11 +83,12 @@ func prefix(err error) string {
 func newRoot(p *Process) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sluice",
-		Short: "Kafka to SQL and to Kafka, exactly once",
+		Short: "Kafka to SQL and to Kafka, exactly once; and who lags",
 		Long: `Sluice runs Kafka consumers: records of a topic reach a SQL table, or another topic, exactly once.
 
   sluice demo                 see it work, with nothing installed
-  sluice run orders.yaml      run a pipeline: topic to table or topic, no code`,
+  sluice run orders.yaml      run a pipeline: topic to table or topic, no code
+  sluice monitor --once       who lags, by how much time`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-go/sluice/cmd/sluice/internal/listen"
 	"github.com/sluice-go/sluice/cmd/sluice/internal/view"
 	"github.com/sluice-go/sluice/monitor"
+	"github.com/sluice-go/sluice/monitor/exporter"
 )
 
 const monitorAddress = "127.0.0.1:9308" // kafka_exporter's port
@@ -27,6 +28,8 @@ type monitorOptions struct {
 	filter       view.Filter
 	allowed      view.Limit
 	interval     time.Duration
+	by, compat   string
+	exported     exporter.Config
 	listen       listen.Options
 }
 
@@ -36,7 +39,7 @@ func newMonitor(p *Process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "monitor",
 		Short: "Watch all groups of a cluster: who lags, by how much time, and why",
-		Long: `Watches all groups of a cluster, of any client, until it is stopped, and serves what it sees on --listen: /metrics for Prometheus,
+		Long: `Watches all groups of a cluster, of any client, until it is stopped, and serves what it sees on --listen: /metrics,
 /snapshot.json, /livez and /readyz. It asks the brokers in the background; a scrape waits for nobody. It changes nothing in the cluster.
 
 With --once it prints one look, the worst first, and ends. TIME-LAG is the age of the oldest record that a group has not handled. One look
@@ -71,6 +74,8 @@ In a script, --fail-if-lag-above ends with 1 when a group is further behind, or 
 	f.BoolVar(&o.filter.Partitions, "partitions", false, "with --once: a line for each partition")
 	f.StringVar(&o.limit, "fail-if-lag-above", "", "with --once: end with 1 when a lag is above this many records, or this time, as in 5m")
 	f.DurationVar(&o.interval, "interval", 10*time.Second, "time from one look to the next")
+	f.StringVar(&o.by, "by", "topic", "what /metrics tells the groups' lags by: topic, or partition as well, three series each")
+	f.StringVar(&o.compat, "compat", "", "kafka_exporter: tell its names at /metrics as well")
 	o.listen.AddFlags(f, monitorAddress, "/metrics, /snapshot.json, /livez and /readyz")
 	return cmd
 }
@@ -80,7 +85,7 @@ func (o *monitorOptions) check(cmd *cobra.Command) error {
 	var errs []error
 	var err error
 	given := cmd.Flags().Changed
-	alone, with := []string{"interval", "listen", "listen-config", "listen-host", "listen-token-file", "insecure"},
+	alone, with := []string{"interval", "by", "compat", "listen", "listen-config", "listen-host", "listen-token-file", "insecure"},
 		[]string{"output", "group", "topic", "partitions", "fail-if-lag-above"}
 	for _, name := range alone {
 		if o.once && given(name) {
@@ -96,6 +101,18 @@ func (o *monitorOptions) check(cmd *cobra.Command) error {
 	case "text", "json", "yaml":
 	default:
 		errs = append(errs, usagef("-o %q: give text, json or yaml", o.output))
+	}
+	switch o.by {
+	case "topic", "partition":
+		o.exported.Partitions = o.by == "partition"
+	default:
+		errs = append(errs, usagef("--by %q: give topic or partition", o.by))
+	}
+	switch o.compat {
+	case "", "kafka_exporter":
+		o.exported.KafkaExporter = o.compat != ""
+	default:
+		errs = append(errs, usagef("--compat %q: the only other names are those of kafka_exporter", o.compat))
 	}
 	for _, pattern := range []struct {
 		flag, text string
@@ -134,7 +151,7 @@ func (p *Process) watch(ctx context.Context, cfg sluice.Config, o monitorOptions
 	}
 	w.monitor = m
 	logger.Info("monitoring", "brokers", w.brokers, "interval", o.interval)
-	address, stop, err := o.listen.Serve(ctx, w.handler(), logger)
+	address, stop, err := o.listen.Serve(ctx, w.handler(exporter.New(m.Snapshot, o.exported)), logger)
 	if err != nil {
 		return err
 	}
@@ -171,11 +188,11 @@ func (w *watch) see(s *monitor.Snapshot) {
 		if told++; told > toldAtOnce {
 			continue
 		}
-		level := slog.LevelInfo
+		tell := w.logger.Info
 		if bad {
-			level = slog.LevelWarn
+			tell = w.logger.Warn
 		}
-		w.logger.Log(context.Background(), level, "a group's status changed", "group", g.ID, "status", is.String(), "was", was.String(),
+		tell("a group's status changed", "group", g.ID, "status", is.String(), "was", was.String(),
 			"state", g.State, "lag", g.Lag, "time_lag", g.TimeLag.Behind.Round(time.Second))
 	}
 	if told > toldAtOnce {

@@ -1,16 +1,24 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/sluice-go/sluice/cmd/sluice/internal/view"
 	"github.com/sluice-go/sluice/monitor"
 )
 
 // handler answers from the last snapshot.
-func (w *watch) handler() http.Handler {
+func (w *watch) handler(groups prometheus.Gatherer) http.Handler {
+	process := prometheus.NewRegistry()
+	process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(out http.ResponseWriter, _ *http.Request) {
 		writeJSON(out, true, struct {
@@ -24,7 +32,20 @@ func (w *watch) handler() http.Handler {
 	mux.HandleFunc("GET /snapshot.json", func(out http.ResponseWriter, _ *http.Request) {
 		writeJSON(out, true, view.Filter{Partitions: true}.Of(w.monitor.Snapshot()))
 	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherers{process, groups}, promhttp.HandlerOpts{}))
 	return mux
+}
+
+// gatherers are of different families, so that no series has to be compared with the others as prometheus.Gatherers does.
+type gatherers []prometheus.Gatherer
+
+// Gather implements prometheus.Gatherer.
+func (all gatherers) Gather() (families []*dto.MetricFamily, err error) {
+	for _, g := range all {
+		more, failed := g.Gather()
+		families, err = append(families, more...), errors.Join(err, failed)
+	}
+	return families, err
 }
 
 // watchHealth is what /readyz says.

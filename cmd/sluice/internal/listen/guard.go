@@ -38,7 +38,8 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	switch {
 	case !g.named(r.Host):
-		http.Error(w, fmt.Sprintf("this server is not called %q; if it is, start it with --listen-host", hostOf(r.Host)), http.StatusMisdirectedRequest)
+		text := fmt.Sprintf("this server is not called %q; if it is, start it with --listen-host", hostOf(r.Host))
+		http.Error(w, text, http.StatusMisdirectedRequest)
 	case !sameOrigin(r):
 		http.Error(w, "pages of other servers may not ask here", http.StatusForbidden)
 	case !g.admitted(w, r):

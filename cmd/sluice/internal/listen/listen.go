@@ -1,6 +1,7 @@
 // Package listen opens the program's HTTP listeners, and holds who may ask there to one set of rules:
 //
-//   - The address is a loopback one, unless callers have to show a token, a password or a certificate, or --insecure says that anybody may ask.
+//   - The address is a loopback one, unless callers have to show a token, a password or a certificate, or --insecure says that anybody
+//     may ask.
 //   - GET and HEAD only: nothing can be changed.
 //   - The name in the Host header is an address, has no dot, or is one of ours: a page in a browser that has its own name point here (DNS
 //     rebinding) is refused. So is a foreign Origin.
@@ -24,7 +25,7 @@ import (
 )
 
 // Options are what the command line says about a listener. The zero value is none.
-type Options struct {
+type Options struct { //nolint:recvcheck // flags and Check fill it in; Serve reads it
 	// Address is host:port, or a port of 127.0.0.1. "" opens nothing.
 	Address string
 
@@ -47,7 +48,8 @@ func (o *Options) AddFlags(flags *pflag.FlagSet, address, what string) {
 	flags.StringVar(&o.Config, "listen-config", "",
 		"file with TLS, basic authentication and client certificates for --listen, in the format of Prometheus' --web.config.file")
 	flags.StringSliceVar(&o.Hosts, "listen-host", nil, "names that the listener is called by, as in monitoring.example.com")
-	flags.StringVar(&o.TokenFile, "listen-token-file", "", "file with the token that callers of --listen must show (Authorization: Bearer …)")
+	flags.StringVar(&o.TokenFile, "listen-token-file", "",
+		"file with the token that callers of --listen must show (Authorization: Bearer …)")
 	flags.BoolVar(&o.Insecure, "insecure", false, "let anybody ask who reaches --listen, also from other machines")
 }
 
@@ -78,7 +80,8 @@ func (o *Options) Check() error {
 		case err != nil:
 			return err
 		case users && asks:
-			return fmt.Errorf("--listen-token-file and basic_auth_users in %s: a caller can show one of them only; leave the other one out", o.Config)
+			return fmt.Errorf("--listen-token-file and basic_auth_users in %s: a caller can show one of them only; leave the other one out",
+				o.Config)
 		}
 		asks = asks || users || certificates
 	}

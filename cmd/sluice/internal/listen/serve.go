@@ -29,7 +29,8 @@ func (o Options) Serve(ctx context.Context, handler http.Handler, logger *slog.L
 	}
 	quiet := slog.New(warnings{logger.Handler()})
 	server := &http.Server{
-		Handler: newGuard(o, handler, logger), MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+		Handler: newGuard(o, handler, logger), MaxHeaderBytes: headerBytes,
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 		ReadHeaderTimeout: headerLimit, ReadTimeout: readLimit, WriteTimeout: writeLimit, IdleTimeout: idleLimit,
 	}
 	done := make(chan struct{})

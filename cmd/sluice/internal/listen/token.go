@@ -19,8 +19,8 @@ func readToken(file string) (string, error) {
 	}
 	token := strings.TrimSpace(string(text))
 	if len(token) < shortestToken || strings.ContainsAny(token, " \t\r\n") {
-		return "", fmt.Errorf("--listen-token-file %s: it must hold one word of at least %d characters, as `openssl rand -hex 32` makes them",
-			file, shortestToken)
+		return "", fmt.Errorf("--listen-token-file %s: it must hold one word of at least %d characters, as `openssl rand -hex 32` "+
+			"makes them", file, shortestToken)
 	}
 	return token, nil
 }

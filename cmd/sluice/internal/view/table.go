@@ -146,6 +146,8 @@ func (s Snapshot) topicLines() (columns []column, lines []line) {
 	return columns, lines
 }
 
+const statusColumn = 7 // of a table of partitions
+
 func (s Snapshot) partitionLines() (columns []column, lines []line) {
 	columns = []column{
 		{head: "GROUP", name: true},
@@ -161,6 +163,11 @@ func (s Snapshot) partitionLines() (columns []column, lines []line) {
 	}
 	for i := range s.Groups {
 		g := &s.Groups[i]
+		if len(g.Topics) == 0 && g.Error != "" {
+			cells := slices.Repeat([]string{unknown}, len(columns))
+			cells[0], cells[statusColumn] = clean(g.Group), oneLookWords[unseen]
+			lines = append(lines, line{order: unseen, cells: cells})
+		}
 		for k := range g.Topics {
 			for n := range g.Topics[k].Partitions {
 				p := &g.Topics[k].Partitions[n]

@@ -1,0 +1,220 @@
+package view
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/sluice-go/sluice/monitor"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// some groups: billing lags on one partition; empty has neither commit nor member; evil has a name that would clear a terminal; gone cannot be
+// seen; nightly has lost records, and nobody knows for how long; waiting has no commit.
+func some() *monitor.Snapshot {
+	at := time.Date(2026, 9, 21, 14, 13, 20, 0, time.UTC)
+	unseen := errors.New("broker 2 does not answer")
+	known := func(d time.Duration) monitor.TimeLag { return monitor.TimeLag{Known: true, Behind: d} }
+	return &monitor.Snapshot{
+		Round: 2, At: at, Took: 120 * time.Millisecond,
+		Cluster: monitor.Cluster{ID: "c", Controller: 1, Brokers: []monitor.Broker{{ID: 1, Host: "kafka", Port: 9092}}},
+		Groups: []monitor.Group{
+			{
+				ID: "billing", Type: "consumer", State: "Stable", Described: true, AsOf: at, Status: monitor.OK, Lag: 12_345, TimeLag: known(200 * time.Second),
+				Members: []monitor.Member{{ID: "m-1", ClientID: "billing-1", Host: "/10.0.0.7", Partitions: 2}},
+				Partitions: []monitor.Partition{
+					{
+						Topic: "invoices", Commit: 3, End: 3, Stable: 3, Readable: 3, TimeLag: known(0), Status: monitor.OK, Owner: -1,
+					},
+					{
+						Topic: "orders", Commit: 10, End: 12_355, Stable: 12_355, Readable: 12_355, Lag: 12_345, TimeLag: known(200 * time.Second),
+						Drain: time.Minute, Status: monitor.OK,
+					},
+					{
+						Topic: "orders", Partition: 1, Commit: 7, End: 7, Stable: 7, Readable: 7, TimeLag: known(0), Status: monitor.OK,
+					},
+				},
+			},
+			{ID: "empty", Type: "classic", State: "Empty", Described: true, AsOf: at},
+			{ID: "evil\x1b[2J", Type: "classic", State: "Stable", AsOf: at, Partitions: []monitor.Partition{
+				{Topic: "orders", Commit: 12_355, End: 12_355, Stable: 12_355, Readable: 12_355, TimeLag: known(0), Owner: -1, Status: monitor.OK},
+			}},
+			{ID: "gone", Type: "classic", State: "Stable", Err: unseen},
+			{ID: "nightly", Type: "classic", State: "Empty", Described: true, AsOf: at, Lag: 5, Partitions: []monitor.Partition{
+				{
+					Topic: "orders", Partition: 1, Commit: 0, Start: 2, End: 7, Stable: 7, Readable: 7, Lag: 5, Gone: 2, Owner: -1, Drain: -1,
+					TimeLag: monitor.TimeLag{Known: true, Behind: 50 * time.Hour, AtLeast: true}, Status: monitor.OK,
+				},
+			}},
+			{ID: "waiting", Type: "classic", State: "Stable", Described: true, AsOf: at, Members: make([]monitor.Member, 1), Partitions: []monitor.Partition{
+				{Topic: "orders", Commit: -1, End: 9, Stable: 9, Readable: -1, Lag: -1, Drain: -1},
+			}},
+		},
+		Problems: []monitor.Problem{{What: "commits", Err: unseen}},
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("not as in %s:\n%s", file, got)
+	}
+}
+
+func table(t *testing.T, f Filter, width int) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := f.Of(some()).Table(&b, f, width); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// What people see, the worst first.
+func TestTable(t *testing.T) {
+	t.Parallel()
+	golden(t, "once.golden", table(t, Filter{OneLook: true}, 0))
+	golden(t, "once_narrow.golden", table(t, Filter{OneLook: true, Partitions: true}, 96))
+	golden(t, "partitions.golden", table(t, Filter{OneLook: true, Partitions: true}, 120))
+	for l := range strings.Lines(table(t, Filter{OneLook: true, Partitions: true}, 120)) {
+		if n := len([]rune(strings.TrimSuffix(l, "\n"))); n > 120 {
+			t.Errorf("%d characters: %s", n, l)
+		}
+	}
+	if strings.Contains(table(t, Filter{}, 0), "\x1b") {
+		t.Error("a group's name reaches the terminal as it is")
+	}
+}
+
+// JSON is for programs: names and types stay; YAML says the same.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	var text, other bytes.Buffer
+	s := Filter{Partitions: true}.Of(some())
+	if err := errors.Join(s.JSON(&text), s.YAML(&other)); err != nil {
+		t.Fatal(err)
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, text.Bytes(), "", " "); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "snapshot.json.golden", pretty.String())
+	golden(t, "snapshot.yaml.golden", other.String())
+	var a, b any
+	if err := errors.Join(yaml.Unmarshal(text.Bytes(), &a), yaml.Unmarshal(other.Bytes(), &b)); err != nil {
+		t.Fatal(err)
+	}
+	x, err := json.Marshal(a)
+	y, failed := json.Marshal(b)
+	if err != nil || failed != nil || !bytes.Equal(x, y) {
+		t.Errorf("%v %v: YAML says something else", err, failed)
+	}
+	for _, name := range regexp.MustCompile(`"([^"]+)":`).FindAllStringSubmatch(text.String(), -1) {
+		if !regexp.MustCompile(`^[a-z_]+$`).MatchString(name[1]) {
+			t.Errorf("%q is no snake_case", name[1])
+		}
+	}
+}
+
+// One look does not say OK of who lags, nor that it drains: it cannot know.
+func TestOneLookClaimsNoMoreThanItKnows(t *testing.T) {
+	t.Parallel()
+	s := Filter{OneLook: true, Partitions: true}.Of(some())
+	want := map[string]string{
+		"billing/invoices": "OK", "billing/orders": "LAGS", "evil\x1b[2J/orders": "OK", "nightly/orders": "LAGS", "waiting/orders": "NO COMMIT",
+	}
+	for _, g := range s.Groups {
+		for _, r := range g.Topics {
+			if r.Status != want[g.Group+"/"+r.Topic] || r.Drain != nil || r.Partitions[0].Stands != nil || r.Partitions[0].Drain != nil {
+				t.Errorf("%s %+v", g.Group, r)
+			}
+		}
+	}
+	if s.Groups[0].Status != "LAGS" {
+		t.Errorf("%+v", s.Groups[0])
+	}
+	if s := (Filter{}).Of(some()); s.Groups[0].Status != "OK" || s.Groups[0].Topics[1].Drain == nil {
+		t.Errorf("a monitor that watches knows it: %+v", s.Groups[0])
+	}
+}
+
+func TestFilter(t *testing.T) {
+	t.Parallel()
+	f := Filter{Group: regexp.MustCompile("^(billing|empty)$"), Topic: regexp.MustCompile("inv"), OneLook: true}
+	s := f.Of(some())
+	if len(s.Groups) != 1 || len(s.Groups[0].Topics) != 1 || s.Groups[0].Topics[0].Topic != "invoices" {
+		t.Errorf("%+v", s.Groups)
+	}
+	if !f.Known(some()) || (Filter{}).Known(some()) {
+		t.Error("nightly's records are of an unknown age, invoices' are not")
+	}
+}
+
+// In a pipeline, a limit that cannot be checked is not kept.
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		limit, group string
+		want         []string
+	}{
+		{"12345", "billing", nil},
+		{"12344", "billing", []string{"group billing, topic orders: the lag is 12345, more than 12344"}},
+		{"200s", "billing", nil},
+		{"3m19s", "billing", []string{"group billing, topic orders: the time lag is 3m20s, more than 3m19s"}},
+		{"49h", "nightly", []string{"the time lag is ≥2d02h, more than 49h0m0s"}},
+		{"51h", "nightly", []string{"may be more than 51h0m0s"}},
+		{"5", "nightly", nil},
+		{"0", "waiting", []string{"it has no commit"}},
+		{"0", "gone", []string{"broker 2 does not answer"}},
+		{"0", "empty", nil},
+		{"0", "nobody", []string{"there is no such group"}},
+	} {
+		limit, err := ParseLimit(x.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := limit.Exceeded(Filter{Group: regexp.MustCompile("^" + x.group + "$"), OneLook: true}.Of(some()))
+		if len(got) != len(x.want) || len(got) > 0 && !strings.Contains(got[0], x.want[0]) {
+			t.Errorf("%s of %s: %q; want %q", x.limit, x.group, got, x.want)
+		}
+	}
+	for _, bad := range []string{"", "-1", "x", "5 m", "-5m", "1e3"} {
+		if _, err := ParseLimit(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	if got := (Limit{}).Exceeded(Snapshot{}); got != nil {
+		t.Errorf("no limit: %q", got)
+	}
+}
+
+func TestAge(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[float64]string{
+		0: "0s", 0.04: "0.0s", 1.26: "1.3s", 59.9: "59s", 60: "1m00s", 3599: "59m59s", 3600: "1h00m", 86_399: "23h59m", 90_000: "1d01h",
+	} {
+		if got := Age(seconds); got != want {
+			t.Errorf("%v is %q; want %q", seconds, got, want)
+		}
+	}
+}
