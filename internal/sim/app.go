@@ -37,6 +37,7 @@ func (p *process) config() (sluice.Config, error) {
 	cfg.InstanceID = p.w.instance(p.slot)
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.Network.MetadataMaxAge = 15 * time.Second // new partitions are seen within it
+	cfg.Fetch.MaxWait = s.fetchWait
 	cfg.RebalanceTimeout = s.rebalance
 	cfg.DrainTimeout, cfg.CommitTimeout = s.drain, s.commitTimeout
 	cfg.Events = sluice.Events{

@@ -6,7 +6,7 @@
 // oracle knows every record, every call of a handler and every commit that reaches the group's coordinator. It does not look
 // into the engine.
 //
-//	scenario   what a seed decides: pure data; plan has its records, fault its faults, shape and stuck its kind of route
+//	scenario   what a seed decides: pure data; plan has its records, fault its faults, shape and stuck its kind of route, stretch how long it lasts
 //	world      runs one scenario: brokers, feeder, schedule; ending its end
 //	process    one life of a member; app is the program that it runs, handler and stream what that does with records
 //	ledger     records and lanes, and the rules about them

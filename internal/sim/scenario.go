@@ -48,6 +48,8 @@ type scenario struct {
 	faults  []fault
 	length  time.Duration // of feeding and of faults
 
+	fetchWait time.Duration // that brokers hold a fetch for; 0: as the default
+
 	grows    time.Duration // when a partition is added; 0 never
 	truncate bool          // retention passes the group's commit
 }
@@ -156,6 +158,7 @@ func newScenario(seed uint64) *scenario {
 	s.transactions(dice{rand.New(rand.NewPCG(seed, 20261130))})
 	s.statics(dice{rand.New(rand.NewPCG(seed, 20261201))})
 	s.refusals(dice{rand.New(rand.NewPCG(seed, 20261202))})
+	s.stretch(dice{rand.New(rand.NewPCG(seed, 20261203))})
 	return s
 }
 
