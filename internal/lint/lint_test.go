@@ -118,6 +118,7 @@ var arrows = map[string]struct{ ours, others []string }{
 	"internal/sim":        {[]string{".", "internal/bubble"}, []string{"github.com/twmb/franz-go"}},
 	"metrics":             {[]string{"."}, []string{"github.com/twmb/franz-go", "github.com/prometheus"}},
 	"monitor":             {[]string{"."}, []string{"github.com/twmb/franz-go"}},
+	"monitor/burrow":      {[]string{"monitor"}, nil},
 	"monitor/exporter":    {[]string{"monitor"}, []string{"github.com/prometheus"}},
 	"monitor/alert":       {[]string{".", "monitor"}, nil},
 }

@@ -40,7 +40,7 @@ func newMonitor(p *Process) *cobra.Command {
 		Use:   "monitor",
 		Short: "Watch all groups of a cluster: who lags, by how much time, and why",
 		Long: `Watches all groups of a cluster, of any client, until it is stopped, and serves what it sees on --listen: /metrics,
-/snapshot.json, /livez and /readyz. It asks the brokers in the background; a scrape waits for nobody. It changes nothing in the cluster.
+/snapshot.json, /livez and /readyz, and Burrow's answers under /v3/kafka. It asks the brokers in the background; a scrape waits for nobody. It changes nothing in the cluster.
 
 With --once it prints one look, the worst first, and ends. TIME-LAG is the age of the oldest record that a group has not handled. One look
 knows no trend: LAGS may be a group that is stuck, or one that is about to catch up.
@@ -76,7 +76,7 @@ In a script, --fail-if-lag-above ends with 1 when a group is further behind, or 
 	f.DurationVar(&o.interval, "interval", 10*time.Second, "time from one look to the next")
 	f.StringVar(&o.by, "by", "topic", "what /metrics tells the groups' lags by: topic, or partition as well, three series each")
 	f.StringVar(&o.compat, "compat", "", "kafka_exporter: tell its names at /metrics as well")
-	o.listen.AddFlags(f, monitorAddress, "/metrics, /snapshot.json, /livez and /readyz")
+	o.listen.AddFlags(f, monitorAddress, "/metrics, /snapshot.json, /v3/kafka, /livez and /readyz")
 	return cmd
 }
 
@@ -156,7 +156,7 @@ func (p *Process) watch(ctx context.Context, cfg sluice.Config, o monitorOptions
 		return err
 	}
 	defer stop()
-	logger.Info("listening", "address", address.String(), "paths", "/metrics /snapshot.json /livez /readyz")
+	logger.Info("listening", "address", address.String(), "paths", "/metrics /snapshot.json /v3/kafka /livez /readyz")
 	if err := m.Run(ctx); err != nil {
 		return fmt.Errorf("kafka: %w", err)
 	}

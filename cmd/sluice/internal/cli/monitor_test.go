@@ -109,6 +109,7 @@ func TestMonitorServes(t *testing.T) {
 		"/livez":         `{"live":true}`,
 		"/readyz":        `"ready":true`,
 		"/snapshot.json": `"group":"billing"`,
+		"/v3/kafka":      `"message":"cluster list returned"`,
 		"/metrics":       `sluice_monitor_partition_lag_records{group="billing",partition="0",topic="orders"} 6`,
 	} {
 		if status, body := ask(t, address, path); status != http.StatusOK || !strings.Contains(body, want) {

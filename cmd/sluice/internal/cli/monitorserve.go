@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-go/sluice/cmd/sluice/internal/view"
 	"github.com/sluice-go/sluice/monitor"
+	"github.com/sluice-go/sluice/monitor/burrow"
 )
 
 // handler answers from the last snapshot.
@@ -33,6 +34,7 @@ func (w *watch) handler(groups prometheus.Gatherer) http.Handler {
 		writeJSON(out, true, view.Filter{Partitions: true}.Of(w.monitor.Snapshot()))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherers{process, groups}, promhttp.HandlerOpts{}))
+	mux.Handle("GET /v3/", burrow.Handler(w.monitor.Snapshot, ""))
 	return mux
 }
 
