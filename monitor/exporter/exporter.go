@@ -62,12 +62,11 @@ type series struct {
 	room   []one
 }
 
-// one is a series in one piece of memory.
+// one is a series in one piece of memory; most are gauges.
 type one struct {
-	metric  dto.Metric
-	gauge   dto.Gauge
-	counter dto.Counter
-	value   float64
+	metric dto.Metric
+	gauge  dto.Gauge
+	value  float64
 }
 
 const roomAtOnce = 512 // series
@@ -80,7 +79,7 @@ func (s *series) add(v float64, labels []*dto.LabelPair) {
 	s.room = s.room[1:]
 	m.value, m.metric.Label = v, labels
 	if s.kind == counter {
-		m.counter.Value, m.metric.Counter = &m.value, &m.counter
+		m.metric.Counter = &dto.Counter{Value: &m.value}
 	} else {
 		m.gauge.Value, m.metric.Gauge = &m.value, &m.gauge
 	}

@@ -31,20 +31,22 @@ func run(m *testing.M) int {
 type kit struct {
 	*testing.T
 
-	seeds  kgo.Opt
-	client *kgo.Client
-	admin  *kadm.Client
+	brokers []string
+	seeds   kgo.Opt
+	client  *kgo.Client
+	admin   *kadm.Client
 }
 
 func newKit(t *testing.T) *kit {
 	t.Helper()
-	seeds := kgo.SeedBrokers(servers.KafkaWith(t, "").Seeds()...)
+	brokers := servers.KafkaWith(t, "").Seeds()
+	seeds := kgo.SeedBrokers(brokers...)
 	client, err := kgo.NewClient(seeds, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return &kit{t, seeds, client, kadm.NewClient(client)}
+	return &kit{t, brokers, seeds, client, kadm.NewClient(client)}
 }
 
 func (k *kit) create(topic string, partitions int32) {
