@@ -2,7 +2,7 @@
 //
 //	http.Handle("/v3/", burrow.Handler(m.Snapshot, ""))
 //
-// Paths and names are Burrow's. It only tells: Burrow's DELETE is refused, and its configuration is not there. What it tells differs in three
-// ways. Status is judged on a window of time (see package monitor); start and end are the ends of that window, so that their timestamps
+// Paths and names are Burrow's. It only tells: Burrow's DELETE is refused, and its configuration is not there. What it tells differs in
+// three ways. Status is judged on a window of time (see package monitor); start and end are the ends of that window, so that their timestamps
 // are those of looks, as Kafka tells nobody when a commit was made; and groups that Burrow does not see, of share groups too, are there.
 package burrow

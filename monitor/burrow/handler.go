@@ -74,7 +74,7 @@ func (q *question) request() request { return request{q.r.URL.Path, q.host} }
 func (q *question) write(status int, body any) {
 	q.w.Header().Set("Content-Type", "application/json")
 	q.w.WriteHeader(status)
-	_ = json.NewEncoder(q.w).Encode(body) // an error means that nobody reads any more
+	_ = json.NewEncoder(q.w).Encode(body) //nolint:errchkjson // an error means that nobody reads any more
 }
 
 func (q *question) notFound(message string) {

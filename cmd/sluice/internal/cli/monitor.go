@@ -43,7 +43,8 @@ func newMonitor(p *Process) *cobra.Command {
 		Use:   "monitor",
 		Short: "Watch all groups of a cluster: who lags, by how much time, and why",
 		Long: `Watches all groups of a cluster, of any client, until it is stopped, and serves what it sees on --listen: /metrics,
-/snapshot.json, /livez and /readyz, and Burrow's answers under /v3/kafka. It asks the brokers in the background; a scrape waits for nobody. It changes nothing in the cluster.
+/snapshot.json, /livez and /readyz, and Burrow's answers under /v3/kafka. It asks the brokers in the
+background; a scrape waits for nobody. It changes nothing in the cluster.
 
 With --once it prints one look, the worst first, and ends. TIME-LAG is the age of the oldest record that a group has not handled. One look
 knows no trend: LAGS may be a group that is stuck, or one that is about to catch up.
