@@ -3,6 +3,6 @@
 //	http.Handle("/v3/", burrow.Handler(m.Snapshot, ""))
 //
 // Paths and names are Burrow's. It only tells: Burrow's DELETE is refused, and its configuration is not there. What it tells differs in
-// three ways. Status is judged on a window of time (see package monitor); start and end are the ends of that window, so that their timestamps
-// are those of looks, as Kafka tells nobody when a commit was made; and groups that Burrow does not see, of share groups too, are there.
+// three ways. Status is judged on a window of time (see package monitor). Start and end are the ends of that window, and their timestamps
+// those of looks, as Kafka tells nobody when a commit was made. And groups that Burrow does not see, of share groups too, are there.
 package burrow
