@@ -22,6 +22,7 @@ type Events struct {
 	Halted         func(HaltedInfo)
 	HandlerOverran func(HandlerOverranInfo)
 	Outage         func(OutageInfo) // a route stands still, and again when it goes on
+	Polled         func(PolledInfo) // told before the records are handed over: what it takes, all of the app waits for
 	Reclaimed      func(ReclaimedInfo)
 	Released       func(ReleasedInfo)
 	Run            func(RunInfo) // told once a run of up to 64 records, or once a batch
@@ -56,6 +57,13 @@ type CommittedInfo struct {
 type CommitFailedInfo struct {
 	Err  error
 	Took time.Duration
+}
+
+// PolledInfo tells of a poll that brought records. They must not be changed, nor looked at after the func has returned: then handlers
+// have them. Some may be nobody's by then, and be polled again elsewhere.
+type PolledInfo struct {
+	Fetches kgo.Fetches
+	Took    time.Duration // with the wait for records
 }
 
 // DataLostInfo tells that a partition's position was no longer in its log. Resume is where it goes on; -1 when it halted.
@@ -171,6 +179,7 @@ func (e Events) observer() engine.Observer {
 		HandlerOverran: adapt(e.HandlerOverran, func(i engine.HandlerOverranInfo) HandlerOverranInfo { return HandlerOverranInfo(i) }),
 		Halted:         adapt(e.Halted, func(i engine.HaltedInfo) HaltedInfo { return HaltedInfo(i) }),
 		Outage:         adapt(e.Outage, func(i engine.OutageInfo) OutageInfo { return OutageInfo(i) }),
+		Polled:         adapt(e.Polled, func(i engine.PolledInfo) PolledInfo { return PolledInfo(i) }),
 		Reclaimed:      adapt(e.Reclaimed, func(i engine.ReclaimedInfo) ReclaimedInfo { return ReclaimedInfo(i) }),
 		Released:       adapt(e.Released, func(i engine.ReleasedInfo) ReleasedInfo { return ReleasedInfo(i) }),
 		Run:            adapt(e.Run, func(i engine.RunInfo) RunInfo { return RunInfo(i) }),

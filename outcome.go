@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/engine"
 )
 
 // The outcome of a handler is the error that it returns:
@@ -56,6 +58,31 @@ func newOutcome(kind outcomeKind, err error, after time.Duration) error {
 func IsOutcome(err error) bool {
 	_, ok := errors.AsType[*outcomeError](err)
 	return ok
+}
+
+// OutcomeKind is what an error that a handler returned means, in a word: "finished" (nil), "poison", "decode", "panic", "skipped", "outage",
+// "reclaim", "handed back" (not handled: a StreamRoute whose handler has left), or "retry". Of a *BatchError it is "retry".
+func OutcomeKind(err error) string {
+	if err == nil {
+		return "finished"
+	}
+	if errors.Is(err, errHandedBack) {
+		return "handed back"
+	}
+	if _, ok := errors.AsType[*BatchError](err); ok {
+		return "retry"
+	}
+	switch o := outcome(err); o.Kind {
+	case engine.Poison:
+		return o.More.Class
+	case engine.Skipped:
+		return "skipped"
+	case engine.Outage:
+		return "outage"
+	case engine.Reclaim:
+		return "reclaim"
+	}
+	return "retry"
 }
 
 // Poison says that this record can never succeed: it is not retried, OnFailure decides at once. On a route without

@@ -137,12 +137,18 @@ func (a *App) transactionalID() string {
 // transactHandler makes what the engine calls of a TransactRoute. A record that could never be written is poison here: in the client
 // it would abort its transaction, again and again.
 func transactHandler[V any](app *App, r TransactRoute[V], limits recordLimits) routeHandler {
+	traced := optionNamed(app.cfg.ClientOptions, "WithHooks") != "" // hooks want the handler's context
 	return routeHandler{record: func(ctx context.Context, w *engine.Work, rec *kgo.Record, attempt int) engine.Outcome {
 		var written []*kgo.Record
 		handler := recordHandler(app, Route[V]{
 			Decode: r.Decode, Policy: r.Policy,
 			Handle: func(ctx context.Context, m Message[V]) (err error) {
 				written, err = r.Handle(ctx, m)
+				for _, rec := range written {
+					if traced && rec != nil && rec.Context == nil {
+						rec.Context = context.WithoutCancel(ctx) // with its end the client would give up the record, and the transaction
+					}
+				}
 				return err
 			},
 		})

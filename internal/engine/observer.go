@@ -19,6 +19,7 @@ type Observer struct {
 	Halted         func(HaltedInfo)
 	HandlerOverran func(HandlerOverranInfo)
 	Outage         func(OutageInfo)
+	Polled         func(PolledInfo)
 	Reclaimed      func(ReclaimedInfo)
 	Released       func(ReleasedInfo)
 	Run            func(RunInfo)
@@ -52,6 +53,11 @@ type (
 	CommitFailedInfo struct {
 		Err  error
 		Took time.Duration
+	}
+	// PolledInfo is sluice.PolledInfo.
+	PolledInfo struct {
+		Fetches kgo.Fetches
+		Took    time.Duration
 	}
 	// DataLostInfo is sluice.DataLostInfo.
 	DataLostInfo struct {

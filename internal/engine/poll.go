@@ -28,7 +28,7 @@ func (e *Engine) pollLoop() {
 			e.client.PauseFetchPartitions(byTopic(pauses))
 		}
 		e.followBudget()
-		fetches := e.client.PollRecords(ctx, maxPoll)
+		fetches := e.poll(ctx, maxPoll)
 		if f := e.cfg.AfterPoll; f != nil {
 			f()
 		}
@@ -40,6 +40,20 @@ func (e *Engine) pollLoop() {
 		e.cond.Broadcast()
 		e.unlock()
 	}
+}
+
+// poll asks the client for records. What it brings is told before it is handed over: afterwards it is the handlers'.
+func (e *Engine) poll(ctx context.Context, most int) kgo.Fetches {
+	told := e.cfg.Observer.Polled
+	if told == nil {
+		return e.client.PollRecords(ctx, most)
+	}
+	began := time.Now()
+	fetches := e.client.PollRecords(ctx, most)
+	if !fetches.Empty() {
+		told(PolledInfo{Fetches: fetches, Took: time.Since(began)})
+	}
+	return fetches
 }
 
 // beforePoll waits until there is room and no barrier, and returns the poll's context; no context once the engine stops. In the middle of

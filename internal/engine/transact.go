@@ -203,7 +203,7 @@ func (e *Engine) pollInto(t *transaction, most int, until time.Time) (*transacti
 		defer cancel()
 		ctx = bounded
 	}
-	fetches := e.client.PollRecords(ctx, min(most, maxPoll))
+	fetches := e.poll(ctx, min(most, maxPoll))
 	if f := e.cfg.AfterPoll; f != nil {
 		f()
 	}

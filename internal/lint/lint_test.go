@@ -117,6 +117,7 @@ var arrows = map[string]struct{ ours, others []string }{
 	"internal/bubble":     {nil, []string{"github.com/twmb/franz-go"}},
 	"internal/sim":        {[]string{".", "internal/bubble"}, []string{"github.com/twmb/franz-go"}},
 	"metrics":             {[]string{"."}, []string{"github.com/twmb/franz-go", "github.com/prometheus"}},
+	"tracing":             {[]string{"."}, []string{"github.com/twmb/franz-go", "go.opentelemetry.io/otel"}},
 	"monitor":             {[]string{"."}, []string{"github.com/twmb/franz-go"}},
 	"monitor/burrow":      {[]string{"monitor"}, nil},
 	"monitor/exporter":    {[]string{"monitor"}, []string{"github.com/prometheus"}},

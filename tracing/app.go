@@ -1,0 +1,105 @@
+package tracing
+
+import (
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-go/sluice"
+)
+
+// App returns cfg with spans for polls and commits, and for what the app writes by itself: dead letters, copies for retry topics, and what
+// the handler of a TransactRoute returns. The producer of cfg.Producer() is traced as well. What handlers do is for Process.
+//
+// A poll's span lasts from its call to its records, and links to what sent them; polls without records have none. Polls and commits are of
+// many records, and so children of none.
+func (t *Tracer) App(cfg sluice.Config) sluice.Config {
+	polled, committed, commitFailed := cfg.Events.Polled, cfg.Events.Committed, cfg.Events.CommitFailed
+	client := clientID(cfg.ClientID)
+	cfg.Events.Polled = func(i sluice.PolledInfo) {
+		t.polled(cfg.Group, client, i)
+		if polled != nil {
+			polled(i)
+		}
+	}
+	cfg.Events.Committed = func(i sluice.CommittedInfo) {
+		t.committed(cfg.Group, client, i)
+		if committed != nil {
+			committed(i)
+		}
+	}
+	cfg.Events.CommitFailed = func(i sluice.CommitFailedInfo) {
+		_, span := t.tracer.Start(nothing{}, opCommit.span(""), trace.WithSpanKind(trace.SpanKindClient),
+			trace.WithTimestamp(time.Now().Add(-i.Took)), trace.WithAttributes(opCommit.attributes("", cfg.Group, client)...))
+		failed(span, i.Err)
+		span.End()
+		if commitFailed != nil {
+			commitFailed(i)
+		}
+	}
+	cfg.ClientOptions = append(slices.Clip(cfg.ClientOptions), kgo.WithHooks(&sendHook{t, client}))
+	return cfg
+}
+
+// clientID is what a Config's ClientID comes to.
+func clientID(given string) string {
+	if given == "" {
+		return "sluice"
+	}
+	return given
+}
+
+func (t *Tracer) polled(group, client string, i sluice.PolledInfo) {
+	topic, partition, partitions := "", int32(0), 0
+	several := false
+	i.Fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if len(p.Records) > 0 {
+			several = several || partitions > 0 && p.Topic != topic
+			topic, partition = p.Topic, p.Partition
+			partitions++
+		}
+	})
+	if partitions == 0 {
+		return // an error alone
+	}
+	if several {
+		topic = ""
+	}
+	a := append(opPoll.attributes(topic, group, client), keyBatch.Int(i.Fetches.NumRecords()))
+	if partitions == 1 {
+		a = append(a, partitionID(partition))
+	}
+	_, span := t.tracer.Start(nothing{}, opPoll.span(topic), trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithTimestamp(time.Now().Add(-i.Took)), trace.WithAttributes(a...))
+	if span.IsRecording() {
+		const looked = 4 * maxLinks // a poll may bring 10,000
+		var records []*kgo.Record
+		for iter := i.Fetches.RecordIter(); !iter.Done() && len(records) < looked; {
+			records = append(records, iter.Next())
+		}
+		t.link(span, len(records), func(n int) *kgo.Record { return records[n] })
+	}
+	span.End()
+}
+
+func (t *Tracer) committed(group, client string, i sluice.CommittedInfo) {
+	topic := ""
+	var only []attribute.KeyValue
+	for name, offsets := range i.Offsets {
+		if len(i.Offsets) > 1 {
+			break
+		}
+		topic = name
+		for p, offset := range offsets {
+			if len(offsets) == 1 {
+				only = []attribute.KeyValue{partitionID(p), keyOffset.Int64(offset)}
+			}
+		}
+	}
+	_, span := t.tracer.Start(nothing{}, opCommit.span(topic), trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithTimestamp(time.Now().Add(-i.Took)), trace.WithAttributes(append(opCommit.attributes(topic, group, client), only...)...))
+	span.End()
+}
