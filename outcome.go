@@ -81,8 +81,9 @@ func OutcomeKind(err error) string {
 		return "outage"
 	case engine.Reclaim:
 		return "reclaim"
+	default:
+		return "retry"
 	}
-	return "retry"
 }
 
 // Poison says that this record can never succeed: it is not retried, OnFailure decides at once. On a route without

@@ -146,6 +146,7 @@ func transactHandler[V any](app *App, r TransactRoute[V], limits recordLimits) r
 				written, err = r.Handle(ctx, m)
 				for _, rec := range written {
 					if traced && rec != nil && rec.Context == nil {
+						//nolint:fatcontext // one each
 						rec.Context = context.WithoutCancel(ctx) // with its end the client would give up the record, and the transaction
 					}
 				}

@@ -123,7 +123,7 @@ func errorType(err error) string {
 	if kind := sluice.OutcomeKind(err); kind == "panic" || kind == "decode" {
 		return kind
 	}
-	if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 0 { //nolint:errorlint // what it is itself
+	if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 0 {
 		return errorType(many.Unwrap()[0])
 	}
 	if inner := errors.Unwrap(err); inner != nil {

@@ -16,7 +16,7 @@ import (
 
 // An app whose handlers send on. With otlptracehttp.New(ctx) for an exporter, the spans go to Jaeger, or any other collector.
 func Example() {
-	provider := sdk.NewTracerProvider( /* sdk.WithBatcher(exporter) */ )
+	provider := sdk.NewTracerProvider() // with WithBatcher, and the exporter as its argument
 	defer func() { _ = provider.Shutdown(context.Background()) }()
 	tracer, err := tracing.New(tracing.Config{
 		TracerProvider: provider,
@@ -49,7 +49,7 @@ func Example() {
 		},
 		Policy: sluice.Policy{Middleware: []sluice.Middleware{tracer.Process()}},
 	})
-	fmt.Println(err)
-	// app.Run(ctx) runs until ctx ends.
+	fmt.Println(err) // then app.Run runs until its context ends
+
 	// Output: <nil>
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/propagation"
@@ -41,24 +40,24 @@ func newTraced(t *testing.T, cfg tracing.Config) *traced {
 }
 
 // spans waits for n spans of a name, and returns them in the order of their ends.
-func (tr *traced) spans(t *testing.T, name string, n int) (found []sdk.ReadOnlySpan) {
+func (tr *traced) spans(t *testing.T, c *sluicetest.Cluster, name string, n int) (found []sdk.ReadOnlySpan) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		found = nil
-		for _, s := range tr.recorder.Ended() {
-			if s.Name() == name {
-				found = append(found, s)
-			}
-		}
-		if len(found) >= n {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%d spans %q, want %d", len(found), name, n)
-		}
-	}
+	c.WaitFor(fmt.Sprintf("%d spans %q", n, name), func() (string, bool) {
+		found = tr.named(name)
+		return fmt.Sprintf("%d spans", len(found)), len(found) >= n
+	})
 	if len(found) != n {
 		t.Fatalf("%d spans %q, want %d", len(found), name, n)
+	}
+	return found
+}
+
+// named are the spans of a name that have ended.
+func (tr *traced) named(name string) (found []sdk.ReadOnlySpan) {
+	for _, s := range tr.recorder.Ended() {
+		if s.Name() == name {
+			found = append(found, s)
+		}
 	}
 	return found
 }

@@ -8,8 +8,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// LogHandler adds trace_id and span_id to the lines that are logged in a span's context (slog.InfoContext and so on), outside of all groups,
-// and gives them to h.
+// LogHandler adds trace_id and span_id to the lines that are logged in a span's context (slog.InfoContext and so on), outside of all
+// groups, and gives them to h.
 func LogHandler(h slog.Handler) slog.Handler { return &logHandler{Handler: h, root: h} }
 
 type logHandler struct {

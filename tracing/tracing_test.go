@@ -53,11 +53,11 @@ func TestSpansOfARecord(t *testing.T) {
 					Policy: sluice.Policy{Middleware: []sluice.Middleware{tr.Process()}},
 				})
 			})
-			sent := tr.spans(t, "send orders", 1)[0]
-			poll := tr.spans(t, "poll orders", 1)[0]
-			process := tr.spans(t, "process orders", 2)
-			bill := tr.spans(t, "send bills", 1)[0]
-			commit := tr.spans(t, "commit orders", 1)[0]
+			sent := tr.spans(t, c, "send orders", 1)[0]
+			poll := tr.spans(t, c, "poll orders", 1)[0]
+			process := tr.spans(t, c, "process orders", 2)
+			bill := tr.spans(t, c, "send bills", 1)[0]
+			commit := tr.spans(t, c, "commit orders", 1)[0]
 
 			want(t, sent, "producer Unset", "messaging.client.id=string sluice", "messaging.destination.name=string orders",
 				"messaging.destination.partition.id=string 0", "messaging.kafka.message.key=string k1", "messaging.kafka.message.tombstone=bool true",
@@ -133,7 +133,7 @@ func TestARecordsOwnContextStays(t *testing.T) {
 	if got := room[:2][1]; got.Key != "" {
 		t.Errorf("the caller's array got %v", got)
 	}
-	spans := tr.spans(t, "send orders", 5)
+	spans := tr.spans(t, c, "send orders", 5)
 	slices.SortFunc(spans, func(a, b sdk.ReadOnlySpan) int { return a.StartTime().Compare(b.StartTime()) })
 	rs := c.Read("orders")
 	for i, want := range []string{own, "nonsense", traceparent(spans[2]), traceparent(spans[3]), own} {
@@ -180,11 +180,11 @@ func TestDeadLettersKeepTheirTrace(t *testing.T) {
 			Policy: sluice.Policy{OnFailure: sluice.DeadLetter{Topic: "dlq"}, Middleware: []sluice.Middleware{tr.Process()}},
 		})
 	})
-	dead := tr.spans(t, "send dlq", 3)
-	sent := tr.spans(t, "send orders", 3)
+	dead := tr.spans(t, c, "send dlq", 3)
+	sent := tr.spans(t, c, "send orders", 3)
 	kinds := []string{"context.deadlineExceededError", "panic", "decode"}
 	outcomes := []string{"poison", "panic", "decode"}
-	for i, s := range tr.spans(t, "process orders", 3) {
+	for i, s := range tr.spans(t, c, "process orders", 3) {
 		for _, line := range []string{"consumer Error " + kinds[i], "error.type=string " + kinds[i], "sluice.outcome=string " + outcomes[i]} {
 			if !slices.Contains(strings.Split(text(s), "\n"), line) {
 				t.Errorf("without %q:\n%s", line, text(s))
@@ -215,8 +215,8 @@ func TestWhatATransactionWritesIsOfItsHandlersTrace(t *testing.T) {
 			Policy: sluice.Policy{Middleware: []sluice.Middleware{tr.Process()}},
 		})
 	})
-	process, bill := tr.spans(t, "process orders", 1)[0], tr.spans(t, "send bills", 1)[0]
-	tr.spans(t, "poll orders", 1)
+	process, bill := tr.spans(t, c, "process orders", 1)[0], tr.spans(t, c, "send bills", 1)[0]
+	tr.spans(t, c, "poll orders", 1)
 	if bill.Parent().SpanID() != process.SpanContext().SpanID() {
 		t.Errorf("parent %v", bill.Parent().SpanID())
 	}
@@ -255,13 +255,13 @@ func TestABatchHasOneSpan(t *testing.T) {
 				}
 				return sluice.AddBatch(app, r)
 			})
-			waitFor(t, func() bool { return len(named(tr, "process orders")) > 0 })
-			s := named(tr, "process orders")[0]
+			c.WaitFor("a span", func() (string, bool) { return "none", len(tr.named("process orders")) > 0 })
+			s := tr.named("process orders")[0]
 			want(t, s, "consumer Error NOT_ENOUGH_REPLICAS", "error.type=string NOT_ENOUGH_REPLICAS", "messaging.batch.message_count=int64 4",
 				"messaging.consumer.group.name=string g", "messaging.destination.name=string orders", "messaging.destination.partition.id=string 0",
 				"messaging.operation.name=string process", "messaging.operation.type=string process", "messaging.system=string kafka", "sluice.outcome=string retry")
 			var senders []trace.SpanID
-			for _, s := range tr.spans(t, "send orders", 3) {
+			for _, s := range tr.spans(t, c, "send orders", 3) {
 				senders = append(senders, s.SpanContext().SpanID())
 			}
 			if got := links(s); !slices.Equal(got, senders) || s.Parent().IsValid() {
