@@ -1,8 +1,8 @@
 // Consumer measures what consuming with Sluice costs, beside the loop that one would write by hand on the same client, beside goroutines
 // that only sleep, and beside Confluent's Parallel Consumer. The jobs are
 //
-//	partition   in partition order, a handler that does nothing: against a raw loop, and while its metrics are scraped every second; and
-//	            in key order, 1,024 keys, 64 workers
+//	partition   in partition order, a handler that does nothing: against a raw loop, and while its metrics are scraped every second, or
+//	            one in a hundred of its records is traced; and in key order, 1,024 keys, 64 workers
 //	key         one partition in key order, a handler that does nothing: against Parallel Consumer
 //	workers     one partition, 1,024 keys, a handler that takes 5 ms, 100 and 1,000 workers: against as many sleeping goroutines
 //	crash       200,000 records, one of them stuck, SIGKILL: how many that were finished run again

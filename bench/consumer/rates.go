@@ -33,12 +33,15 @@ func partitionJob() job {
 			reads("by partition", manyParts, manyRecords, task{Do: doSluice, Ordering: sluice.ByPartition, span: all}),
 			reads("by partition, scraped", manyParts, manyRecords,
 				task{Do: doSluice, Ordering: sluice.ByPartition, Scraped: true, span: all}),
+			reads("by partition, traced", manyParts, manyRecords,
+				task{Do: doSluice, Ordering: sluice.ByPartition, Traced: true, span: all}),
 			reads("by key", manyParts, manyRecords, task{Do: doSluice, Ordering: sluice.ByKey, Workers: noOpWorkers, span: all}),
 		},
 		figures: []figure{
 			ratio("by partition / raw loop: rate", rate, "by partition", "raw loop").least(0.95),
 			ratio("by partition / raw loop: CPU", cpuMicros, "by partition", "raw loop").most(1.15),
 			ratio("by partition, scraped / by partition: rate", rate, "by partition, scraped", "by partition").least(0.97),
+			ratio("by partition, traced / by partition: rate", rate, "by partition, traced", "by partition").least(0.95),
 			ratio("by key / raw loop: rate", rate, "by key", "raw loop").least(0.5),
 		},
 	}

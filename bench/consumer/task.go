@@ -31,6 +31,7 @@ type task struct {
 	Commit   time.Duration   `json:"commit"` // 0: as by default
 
 	Scraped        bool                 `json:"scraped"` // its metrics are, once a second
+	Traced         bool                 `json:"traced"`  // its spans are made, and one in a hundred kept
 	CommitMetadata int                  `json:"commit_metadata"`
 	Protocol       sluice.GroupProtocol `json:"protocol"`
 	span
@@ -138,6 +139,13 @@ func (t task) consumer(ctx context.Context, set func(*sluice.Config, *sluice.Pol
 	if set != nil {
 		set(&cfg, &policy)
 	}
+	flush := func(context.Context) error { return nil }
+	if t.Traced {
+		var err error
+		if flush, err = traced(&cfg, &policy); err != nil {
+			return nil, nil, err
+		}
+	}
 	app, err := sluice.New(cfg)
 	if err != nil {
 		return nil, nil, err
@@ -149,5 +157,8 @@ func (t task) consumer(ctx context.Context, set func(*sluice.Config, *sluice.Pol
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- app.Run(ctx) }()
-	return app, func() error { cancel(); return <-done }, nil
+	return app, func() error {
+		cancel()
+		return errors.Join(<-done, flush(context.WithoutCancel(ctx)))
+	}, nil
 }
