@@ -60,8 +60,8 @@ func IsOutcome(err error) bool {
 	return ok
 }
 
-// OutcomeKind is what an error that a handler returned means, in a word: "finished" (nil), "poison", "decode", "panic", "skipped", "outage",
-// "reclaim", "handed back" (not handled: a StreamRoute whose handler has left), or "retry". Of a *BatchError it is "retry".
+// OutcomeKind is what an error that a handler returned means, in a word: "finished" (nil), "poison", "decode", "panic", "skipped",
+// "outage", "reclaim", "handed back" (not handled: a StreamRoute whose handler has left), or "retry". Of a *BatchError it is "retry".
 func OutcomeKind(err error) string {
 	if err == nil {
 		return "finished"
