@@ -95,7 +95,7 @@ func TestEvents(t *testing.T) {
 		after  func(t *testing.T, l *told)
 		begin  func(t *testing.T, c *bubble.Cluster)
 	}{
-		"Assigned Released Committed Run": {
+		"Assigned Released Committed Polled Run": {
 			after: func(t *testing.T, l *told) {
 				if got := one[sluice.AssignedInfo](t, l, "Assigned"); got != (sluice.AssignedInfo{Topic: "orders", Partition: 0, Epoch: 1}) {
 					t.Errorf("Assigned: %+v", got)
@@ -117,7 +117,17 @@ func TestEvents(t *testing.T) {
 				if n != 5 {
 					t.Errorf("runs of %d records, want 5", n)
 				}
-				if names := l.names(); !slices.Equal(names, []string{"Assigned", "Committed", "Released", "Run"}) {
+				n = 0
+				for _, p := range of[sluice.PolledInfo](l, "Polled") {
+					n += p.Fetches.NumRecords()
+					if p.Fetches.Empty() || p.Took < 0 {
+						t.Errorf("Polled: %+v", p)
+					}
+				}
+				if n != 5 {
+					t.Errorf("polls of %d records, want 5", n)
+				}
+				if names := l.names(); !slices.Equal(names, []string{"Assigned", "Committed", "Polled", "Released", "Run"}) {
 					t.Errorf("told of %v", names)
 				}
 			},
