@@ -13,7 +13,8 @@ func (w *world) settle() bool {
 	w.gather()
 	from, patience := time.Now(), w.patience()
 	told, fresh := from, from
-	for calm := 0; calm < 4; {
+	looks := 4 + int(w.scenario.fetchWait/lookEvery) // a partition that somebody was given is in no fetch before the one that waits has ended
+	for calm := 0; calm < looks; {
 		why := w.busy()
 		if why != "" && w.scenario.breaker >= 0 && time.Since(told) > others {
 			told = time.Now()
@@ -29,7 +30,7 @@ func (w *world) settle() bool {
 		if time.Since(from) > patience {
 			w.failf("liveness: %v after the last fault: %s; %s", patience, why, w.unfinished())
 		}
-		if !w.sleep(250 * time.Millisecond) {
+		if !w.sleep(lookEvery) {
 			return false
 		}
 	}
@@ -56,6 +57,9 @@ func (w *world) gather() {
 	}
 	w.start(w.slots[0])
 }
+
+// lookEvery is how often it is looked whether everything is over.
+const lookEvery = 250 * time.Millisecond
 
 // others is how often a good record comes after the last fault, where bad ones are known by others that succeed.
 const others = 3 * time.Second

@@ -161,7 +161,10 @@ func (p *process) left(took time.Duration) {
 	leaves := took < w.scenario.drain+w.scenario.commitTimeout && time.Now().After(w.troubleUntil) && p.kicked.IsZero()
 	had := slices.ContainsFunc(p.held, func(t *tenure) bool { return t.given && !t.ended.Before(p.stopped) })
 	stays := slices.ContainsFunc(info.Members, func(m kfake.GroupMember) bool { // a client that was given up and could not leave has said so then
-		return m.ClientID == p.name && (p.member == "" || p.member == m.MemberID || w.scenario.static)
+		if w.scenario.static { // or who has taken its place under its id
+			return m.InstanceID != nil && *m.InstanceID == w.instance(p.slot)
+		}
+		return m.ClientID == p.name && (p.member == "" || p.member == m.MemberID)
 	})
 	switch {
 	case !leaves:
