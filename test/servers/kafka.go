@@ -81,6 +81,33 @@ func startKafka() (*KafkaServer, error) {
 func KafkaWith(tb testing.TB, lines string) *KafkaServer {
 	tb.Helper()
 	k, err := startKafkaWith(lines)
+	return k.own(tb, err)
+}
+
+// KafkaWithMetrics returns a broker of the test's own, and the address where Prometheus' JMX exporter tells its metrics, by the rules in a
+// file.
+func KafkaWithMetrics(tb testing.TB, rules string) (k *KafkaServer, metrics string) {
+	tb.Helper()
+	ports, err := freePorts(tb.Context(), 1)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	root, err := Repository()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	metrics = address(ports[0])
+	agents, _ := filepath.Glob(filepath.Join(root, ".cache", "kafka", "libs", "jmx_prometheus_javaagent-*.jar"))
+	if len(agents) == 0 {
+		unavailable(tb, fmt.Errorf("the JMX exporter is %w", errMissing))
+	}
+	k, err = startKafkaWith("", "-javaagent:"+agents[0]+"="+metrics+":"+rules)
+	return k.own(tb, err), metrics
+}
+
+// own has a broker end with its test.
+func (k *KafkaServer) own(tb testing.TB, err error) *KafkaServer {
+	tb.Helper()
 	switch {
 	case errors.Is(err, errMissing):
 		unavailable(tb, err)
@@ -91,7 +118,7 @@ func KafkaWith(tb testing.TB, lines string) *KafkaServer {
 	return k
 }
 
-func startKafkaWith(lines string) (*KafkaServer, error) {
+func startKafkaWith(lines string, flags ...string) (*KafkaServer, error) {
 	k := &KafkaServer{}
 	var err error
 	k.server, err = startNode("Kafka", func(ctx context.Context, dir *dataDir) (plan, error) {
@@ -101,7 +128,7 @@ func startKafkaWith(lines string) (*KafkaServer, error) {
 		}
 		k.Brokers = address(ports[0])
 		admin := listener{"PLAINTEXT", "PLAINTEXT", k.Brokers}
-		return plan{properties: kafkaProperties(address(ports[1]), dir.file("data"), admin) + lines, probed: k.Brokers}, nil
+		return plan{properties: kafkaProperties(address(ports[1]), dir.file("data"), admin) + lines, probed: k.Brokers, java: flags}, nil
 	})
 	if err != nil {
 		return nil, err
