@@ -116,7 +116,9 @@ func TestARecordsOwnContextStays(t *testing.T) {
 	p := tr.producer(t, c)
 	room := make([]kgo.RecordHeader, 1, 8) // the caller's, with room that must stay his
 	room[0] = kgo.RecordHeader{Key: "a", Value: []byte("b")}
-	ctx, span := tr.provider.Tracer("test").Start(t.Context(), "request")
+	member, _ := baggage.NewMember("tenant", "acme")
+	bag, _ := baggage.New(member)
+	ctx, span := tr.provider.Tracer("test").Start(baggage.ContextWithBaggage(t.Context(), bag), "request")
 	defer span.End()
 	err := p.Send(ctx,
 		&kgo.Record{Topic: "orders", Headers: []kgo.RecordHeader{{Key: "traceparent", Value: []byte(own)}}},
@@ -141,8 +143,10 @@ func TestARecordsOwnContextStays(t *testing.T) {
 			t.Errorf("record %d has %q, want %q", i, got, want)
 		}
 	}
-	if got := header(rs[2], "baggage"); got != "x=y" {
-		t.Errorf("baggage %q", got)
+	for i, want := range []string{"", "", "x=y", "tenant=acme", ""} { // it goes with a context, and with none of somebody else's
+		if got := header(rs[i], "baggage"); got != want {
+			t.Errorf("record %d has the baggage %q, want %q", i, got, want)
+		}
 	}
 	if s := spans[0]; s.SpanKind() != trace.SpanKindClient || links(s)[0].String() != "b7ad6b7169203331" || s.Parent().SpanID() != span.SpanContext().SpanID() {
 		t.Errorf("%v, links %v, parent %v", s.SpanKind(), links(s), s.Parent().SpanID())
