@@ -25,6 +25,7 @@ type runOptions struct {
 	check    bool
 	caughtUp bool
 	listen   listen.Options
+	otlp     string // where spans go; empty: nowhere
 	print    bool
 	count    int // of records to print
 }
@@ -82,6 +83,9 @@ or why it would write none. It joins no group, commits nothing, needs no databas
 			if o.print {
 				return (&printer{p: p, cfg: cfg, spec: spec, count: o.count}).run(cmd.Context())
 			}
+			if o.otlp, err = p.otlpURL(o.otlp); err != nil {
+				return err
+			}
 			r, err := p.newRunner(cmd.Context(), spec, cfg, o)
 			if err != nil {
 				return configError(err)
@@ -89,6 +93,7 @@ or why it would write none. It joins no group, commits nothing, needs no databas
 			err = r.run(cmd.Context())
 			closing, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), closeLimit)
 			defer cancel()
+			defer r.flush(closing)
 			return errors.Join(err, r.sink.Close(closing))
 		},
 	}
@@ -97,6 +102,8 @@ or why it would write none. It joins no group, commits nothing, needs no databas
 	cmd.Flags().BoolVar(&o.caughtUp, "until-caught-up", false, "end when the group has committed what the topics hold at start")
 	cmd.Flags().BoolVar(&o.print, "print", false, "dry run: print what the first records would become, and end")
 	cmd.Flags().IntVarP(&o.count, "count", "n", defaultPrinted, "with --print, end after this many records, or at the topics' end")
+	cmd.Flags().StringVar(&o.otlp, "otlp", "", "send spans to this URL by OTLP over HTTP, as http://127.0.0.1:4318; without it where\n"+
+		"OTEL_EXPORTER_OTLP_ENDPOINT says, and else nowhere (docs/tracing.md)")
 	o.listen.AddFlags(cmd.Flags(), "", "/livez, /readyz, /snapshot.json and /metrics")
 	return cmd
 }
@@ -110,17 +117,25 @@ type runner struct {
 	sink   pipeline.Sink
 	app    *sluice.App
 	logger *slog.Logger
+	flush  func(context.Context) // sends the spans that are left
 }
 
 func (p *Process) newRunner(ctx context.Context, spec *pipeline.Spec, cfg sluice.Config, o runOptions) (*runner, error) {
-	r := &runner{p: p, o: o, spec: spec, logger: p.logger()}
+	r := &runner{p: p, o: o, spec: spec, logger: p.logger(), flush: func(context.Context) {}}
 	cfg.Logger = r.logger
 	r.cfg = cfg
 	var err error
+	var spans *pipeline.Spans
+	if o.otlp != "" && !o.check {
+		if spans, r.flush, err = p.trace(ctx, o.otlp, spec.Name, cfg.Group, r.logger); err != nil {
+			return nil, err
+		}
+		cfg = spans.Tracer.App(cfg)
+	}
 	if r.app, err = sluice.New(cfg); err != nil {
 		return nil, err
 	}
-	if r.sink, err = pipeline.Open(spec, cfg, r.logger, o.check); err != nil {
+	if r.sink, err = pipeline.Open(spec, cfg, r.logger, spans, o.check); err != nil {
 		return nil, err
 	}
 	if err := r.sink.Add(r.app); err != nil {

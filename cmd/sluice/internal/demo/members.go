@@ -56,7 +56,7 @@ func startMembers(ctx context.Context, s *stage, abort <-chan struct{}, logger *
 }
 
 func newMember(ctx context.Context, s *stage, name string, logger *slog.Logger) (*member, error) {
-	sink, err := pipeline.Open(s.spec, s.kafka, logger, false)
+	sink, err := pipeline.Open(s.spec, s.kafka, logger, nil, false)
 	if err != nil {
 		return nil, err
 	}

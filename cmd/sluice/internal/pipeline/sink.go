@@ -36,11 +36,11 @@ type Counts struct {
 }
 
 // Open makes the sink of a file; no connection is made yet. cfg is where its records come from. With readOnly it is good for Check alone.
-func Open(spec *Spec, cfg sluice.Config, logger *slog.Logger, readOnly bool) (Sink, error) {
+func Open(spec *Spec, cfg sluice.Config, logger *slog.Logger, spans *Spans, readOnly bool) (Sink, error) {
 	if spec.ToTopic() {
-		return openTopic(spec, cfg, logger)
+		return openTopic(spec, cfg, logger, spans)
 	}
-	return openTable(spec, logger, readOnly)
+	return openTable(spec, logger, spans, readOnly)
 }
 
 // policy is what the file says about records that fail, and about commits.

@@ -17,12 +17,13 @@ import (
 
 // table is the sink that is a SQL table.
 type table struct {
-	spec *Spec
-	db   *sql.DB
-	sink *sqlsink.Sink[Row]
+	spec  *Spec
+	db    *sql.DB
+	sink  *sqlsink.Sink[Row]
+	spans *Spans
 }
 
-func openTable(spec *Spec, logger *slog.Logger, readOnly bool) (*table, error) {
+func openTable(spec *Spec, logger *slog.Logger, spans *Spans, readOnly bool) (*table, error) {
 	db, err := spec.SQL.DSN.Connect(logger, readOnly)
 	if err != nil {
 		return nil, err
@@ -32,7 +33,7 @@ func openTable(spec *Spec, logger *slog.Logger, readOnly bool) (*table, error) {
 		_ = db.Close()
 		return nil, err
 	}
-	return &table{spec: spec, db: db, sink: sink}, nil
+	return &table{spec: spec, db: db, sink: sink, spans: spans}, nil
 }
 
 func sinkConfig(spec *Spec, db *sql.DB, logger *slog.Logger) sqlsink.Config[Row] {
@@ -103,8 +104,8 @@ const tableBatch = 3_000
 // Add implements Sink.
 func (t *table) Add(app *sluice.App) error {
 	return sluice.AddBatch(app, sluice.BatchRoute[Row]{
-		Topics: t.spec.Topics, Decode: NewMapper(t.spec).Decode, Handle: t.sink.Handle, Offsets: t.sink, Policy: t.spec.policy(),
-		MaxSize: tableBatch,
+		Topics: t.spec.Topics, Decode: NewMapper(t.spec).Decode, Handle: t.spans.batches(t.spec, t.sink.Handle),
+		MaxSize: tableBatch, Offsets: t.sink, Policy: t.spec.policy(),
 	})
 }
 

@@ -22,11 +22,12 @@ type topicSink struct {
 	spec     *Spec
 	cfg      sluice.Config
 	logger   *slog.Logger
+	spans    *Spans
 	producer *sluice.Producer // nil in transactions, whose client writes, too
 }
 
-func openTopic(spec *Spec, cfg sluice.Config, logger *slog.Logger) (*topicSink, error) {
-	t := &topicSink{spec: spec, cfg: cfg, logger: logger}
+func openTopic(spec *Spec, cfg sluice.Config, logger *slog.Logger, spans *Spans) (*topicSink, error) {
+	t := &topicSink{spec: spec, cfg: cfg, logger: logger, spans: spans}
 	var err error
 	if spec.Delivery == AtLeastOnce {
 		t.producer, err = sluice.NewProducer(cfg.Producer())
@@ -39,11 +40,11 @@ func (t *topicSink) Add(app *sluice.App) error {
 	decode := NewCopier(t.spec).Decode
 	if t.spec.Delivery == AtLeastOnce {
 		return sluice.AddBatch(app, sluice.BatchRoute[*kgo.Record]{
-			Topics: t.spec.Topics, Decode: decode, Handle: t.send, Policy: t.spec.policy(),
+			Topics: t.spec.Topics, Decode: decode, Handle: t.send, Policy: t.spans.policy(t.spec.policy()),
 		})
 	}
 	return sluice.AddTransact(app, sluice.TransactRoute[*kgo.Record]{
-		Topics: t.spec.Topics, Decode: decode, Interval: t.spec.Interval, Policy: t.spec.policy(),
+		Topics: t.spec.Topics, Decode: decode, Interval: t.spec.Interval, Policy: t.spans.policy(t.spec.policy()),
 		Handle: func(_ context.Context, m sluice.Message[*kgo.Record]) ([]*kgo.Record, error) {
 			if m.Value == nil {
 				return nil, errRejected
