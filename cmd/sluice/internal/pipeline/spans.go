@@ -26,8 +26,8 @@ func (s *Spans) policy(p sluice.Policy) sluice.Policy {
 	return p
 }
 
-// batches gives a table's handler its process spans, and the CLIENT span of its transaction, by OpenTelemetry's conventions for databases. No
-// statement is told, and no value.
+// batches gives a table's handler its process spans, and the CLIENT span of its transaction, by OpenTelemetry's conventions for databases.
+// No statement is told, and no value.
 func (s *Spans) batches(spec *Spec, handle func(context.Context, sluice.Batch[Row]) error) func(context.Context, sluice.Batch[Row]) error {
 	if s == nil {
 		return handle
@@ -62,4 +62,3 @@ func databaseAttributes(s SQL) []attribute.KeyValue {
 	}
 	return about
 }
-
