@@ -81,7 +81,7 @@ func startKafka() (*KafkaServer, error) {
 func KafkaWith(tb testing.TB, lines string) *KafkaServer {
 	tb.Helper()
 	k, err := startKafkaWith(lines)
-	return k.own(tb, err)
+	return k.forTest(tb, err)
 }
 
 // KafkaWithMetrics returns a broker of the test's own, and the address where Prometheus' JMX exporter tells its metrics, by the rules in a
@@ -102,11 +102,11 @@ func KafkaWithMetrics(tb testing.TB, rules string) (k *KafkaServer, metrics stri
 		unavailable(tb, fmt.Errorf("the JMX exporter is %w", errMissing))
 	}
 	k, err = startKafkaWith("", "-javaagent:"+agents[0]+"="+metrics+":"+rules)
-	return k.own(tb, err), metrics
+	return k.forTest(tb, err), metrics
 }
 
-// own has a broker end with its test.
-func (k *KafkaServer) own(tb testing.TB, err error) *KafkaServer {
+// forTest has a broker that was started end with its test.
+func (k *KafkaServer) forTest(tb testing.TB, err error) *KafkaServer {
 	tb.Helper()
 	switch {
 	case errors.Is(err, errMissing):
