@@ -60,7 +60,6 @@ func (a *Alerter) Observe(s *monitor.Snapshot) {
 			found = append(found, match{ruleFailed, Finding{
 				Labels: map[string]string{"rule": r.Name}, Summary: "the rule " + r.Name + " cannot be judged: " + err.Error(),
 			}})
-			continue
 		}
 		for _, f := range all {
 			found = append(found, match{r, f})

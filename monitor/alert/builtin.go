@@ -93,4 +93,5 @@ var builtIn = func() (names []string) {
 	return names
 }()
 
-func isBuiltIn(name string) bool { return slices.Contains(builtIn, name) }
+// IsBuiltIn tells whether a rule of that name is built in.
+func IsBuiltIn(name string) bool { return slices.Contains(builtIn, name) }

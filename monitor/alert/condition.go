@@ -36,6 +36,25 @@ func places(s *monitor.Snapshot, bad func(*monitor.Group, *monitor.Partition) bo
 	return all
 }
 
+// Where is a condition on each partition of each group. What it finds of a group on a topic is one finding, whose summary begins with the
+// text.
+func Where(text string, bad func(*monitor.Group, *monitor.Partition) (bool, error)) Condition {
+	return func(s *monitor.Snapshot) (found []Finding, err error) {
+		all := places(s, func(g *monitor.Group, p *monitor.Partition) bool {
+			is, failed := bad(g, p)
+			err = cmp.Or(err, failed)
+			return is && failed == nil
+		})
+		for _, at := range all {
+			found = append(found, Finding{
+				Group: at.group.ID, Topic: at.topic, Value: float64(at.lag()),
+				Summary: fmt.Sprintf("%s: %s on %s; %d records wait", text, at.group.ID, at.where(), at.lag()),
+			})
+		}
+		return found, err
+	}
+}
+
 // oldest is the partition that is furthest behind.
 func (at spot) oldest() *monitor.Partition {
 	return slices.MaxFunc(at.partitions, func(a, b *monitor.Partition) int { return cmp.Compare(a.TimeLag.Behind, b.TimeLag.Behind) })

@@ -124,7 +124,7 @@ func (c Config) check() error {
 		errs = append(errs, &sluice.ConfigError{Field: field, Value: value, Problem: problem})
 	}
 	for name := range c.Labels {
-		if problem := checkLabel(name); problem != "" {
+		if problem := CheckLabel(name); problem != "" {
 			bad("Labels", name, problem)
 		}
 	}

@@ -43,8 +43,8 @@ type Rule struct {
 	Severity string
 }
 
-// Condition finds what is wrong in a snapshot. An error says that it could not be judged: the rule's alerts stay as they are, and the alert
-// RuleFailed tells of it. It is called by one goroutine at a time.
+// Condition finds what is wrong in a snapshot. An error says that not all of it could be judged: what is found beside it counts, alerts
+// of the rule that are not found stay as they are, and the alert RuleFailed tells of it. It is called by one goroutine at a time.
 type Condition func(*monitor.Snapshot) ([]Finding, error)
 
 // Finding is something that is wrong.
@@ -85,7 +85,7 @@ func (r Rule) check(field string) error {
 	bad := func(name, value, problem string) {
 		errs = append(errs, &sluice.ConfigError{Field: field + "." + name, Value: value, Problem: problem})
 	}
-	if !isName(r.Name) {
+	if !IsName(r.Name) {
 		bad("Name", r.Name, "must be letters, digits and underscores, and not begin with a digit")
 	}
 	if r.Find == nil {
@@ -98,15 +98,15 @@ func (r Rule) check(field string) error {
 		bad("KeepFiring", r.KeepFiring.String(), "must not be negative; leave it out for 3m0s, -1 resolves at once")
 	}
 	for name := range r.Labels {
-		if err := checkLabel(name); err != "" {
+		if err := CheckLabel(name); err != "" {
 			bad("Labels", name, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// isName tells whether s may be the name of an alert or a label.
-func isName(s string) bool {
+// IsName tells whether s may be the name of an alert or a label.
+func IsName(s string) bool {
 	for i, c := range s {
 		letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 		if !letter && (i == 0 || c < '0' || c > '9') {
@@ -116,13 +116,13 @@ func isName(s string) bool {
 	return s != ""
 }
 
-// checkLabel says what is wrong with a label of the user's.
-func checkLabel(name string) string {
+// CheckLabel says what is wrong with a label of your own; empty for nothing.
+func CheckLabel(name string) string {
 	switch name {
 	case LabelName, LabelSeverity, LabelGroup, LabelTopic:
 		return "is set by the rule itself; name another label"
 	}
-	if !isName(name) {
+	if !IsName(name) {
 		return "is no label: letters, digits and underscores, not a digit first"
 	}
 	return ""
@@ -149,7 +149,7 @@ func (r Rule) alert(f Finding, more map[string]string) Alert {
 	if r.Action != "" {
 		annotations[AnnotationAction] = r.Action
 	}
-	if isBuiltIn(r.Name) {
+	if IsBuiltIn(r.Name) {
 		annotations[AnnotationRunbook] = Runbook + "#" + strings.ToLower(r.Name)
 	}
 	return Alert{Labels: labels, Annotations: annotations, Value: f.Value}

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/sluice-go/sluice/cmd/sluice/internal/yamlfile"
 )
 
 // DSN says where a database is and how to log in: mysql://user:password@host:port/database?option=value, postgres://… or
@@ -68,7 +70,7 @@ const dsnForms = "mysql://user:password@host:3306/database, postgres://user:pass
 // the scheme and the names of options.
 func ParseDSN(raw string, env Environment) (DSN, error) {
 	if !schemePattern.MatchString(raw) { // the whole of it comes from a variable, or it is none
-		whole, err := expand(raw, env)
+		whole, err := yamlfile.Expand(raw, env)
 		if err != nil {
 			return DSN{}, err
 		}
@@ -181,7 +183,7 @@ func expandWith(s string, env Environment) (string, error) {
 	if env == nil {
 		return s, nil
 	}
-	return expand(s, env)
+	return yamlfile.Expand(s, env)
 }
 
 func parseOptions(query string, env Environment) (url.Values, error) {

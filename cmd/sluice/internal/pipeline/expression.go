@@ -16,6 +16,8 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/ext"
 	"cel.dev/cel-go/interpreter"
+
+	"github.com/sluice-go/sluice/cmd/sluice/internal/yamlfile"
 )
 
 // Expression is a compiled expression of the common expression language (CEL, https://cel.dev) over one record. It is safe for use by
@@ -154,7 +156,7 @@ func compilerSays(message string) string {
 		known := []string{
 			variableValue, variableKey, variableHeaders, variableTopic, variablePartition, variableOffset, variableTimestamp,
 		}
-		return "there is no " + name[1] + hint(name[1], known)
+		return "there is no " + name[1] + yamlfile.Hint(name[1], known)
 	}
 	if message == "mismatched input '<EOF>'" {
 		return "the expression ends where more is expected"
@@ -185,7 +187,7 @@ func (l *language) refused(tree *ast.AST) []mistake {
 		case ast.SelectKind: // value.NAME that no line of CSV has
 			of, name := e.AsSelect().Operand(), e.AsSelect().FieldName()
 			if len(l.header) > 0 && of.Kind() == ast.IdentKind && of.AsIdent() == variableValue && !slices.Contains(l.header, name) {
-				bad(e, "decode.csv.header has no "+name+hint(name, l.header))
+				bad(e, "decode.csv.header has no "+name+yamlfile.Hint(name, l.header))
 			}
 		case ast.CallKind:
 			call := e.AsCall()

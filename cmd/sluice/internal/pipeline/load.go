@@ -10,45 +10,53 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v4"
-
 	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/cmd/sluice/internal/yamlfile"
 )
+
+// Environment looks a variable up.
+type Environment = yamlfile.Environment
+
+// Problems is every mistake in a file.
+type Problems = yamlfile.Problems
+
+type field = yamlfile.Field
+
+// reader reads a pipeline file.
+type reader struct {
+	*yamlfile.Reader
+
+	language *language // of its expressions; nil before the first
+}
 
 // Load reads a pipeline file. Its error is of type Problems and holds every mistake.
 func Load(file string, env Environment) (*Spec, error) {
-	text, err := os.ReadFile(file)
+	text, err := yamlfile.Open(file)
 	if err != nil {
-		if pathErr, ok := errors.AsType[*os.PathError](err); ok {
-			err = pathErr.Err
-		}
-		return nil, Problems{{File: file, Message: err.Error()}}
+		return nil, err
 	}
 	return Parse(file, text, env)
 }
 
 // Parse is Load for a text in memory. Paths in it are relative to the file's folder.
 func Parse(file string, text []byte, env Environment) (*Spec, error) {
-	var document yaml.Node
-	if err := yaml.Load(text, &document); err != nil {
-		return nil, syntaxProblems(file, err)
+	yaml, root, err := yamlfile.Read(file, text, env)
+	if err != nil {
+		return nil, err
 	}
-	if len(document.Content) == 0 {
-		return nil, Problems{{File: file, Message: "the file is empty"}}
-	}
-	r := &reader{file: file, env: env, lines: strings.Split(string(text), "\n")}
-	spec := r.pipeline(field{node: resolve(document.Content[0])})
-	if len(r.problems) > 0 {
-		return nil, r.problems.sorted()
+	r := &reader{Reader: yaml}
+	spec := r.pipeline(root)
+	if err := r.Err(); err != nil {
+		return nil, err
 	}
 	return spec, nil
 }
 
 func (r *reader) pipeline(root field) *Spec {
-	top, _ := r.object(root, "name", "kafka", "source", "decode", "transform", "sink", "delivery", "retry", "dead_letter", "commit")
-	s := &Spec{File: r.file}
-	r.require(top["name"], "name the pipeline; it is the consumer group too, unless source.group says otherwise")
-	s.Name = r.text(top["name"])
+	top, _ := r.Object(root, "name", "kafka", "source", "decode", "transform", "sink", "delivery", "retry", "dead_letter", "commit")
+	s := &Spec{File: r.File}
+	r.Require(top["name"], "name the pipeline; it is the consumer group too, unless source.group says otherwise")
+	s.Name = r.Text(top["name"])
 	r.kafka(s, top["kafka"])
 	r.source(s, top["source"])
 	r.decode(s, top["decode"])
@@ -62,25 +70,25 @@ func (r *reader) pipeline(root field) *Spec {
 }
 
 func (r *reader) kafka(s *Spec, f field) {
-	kafka, _ := r.object(f, "brokers", "properties")
-	if path := r.text(kafka["properties"]); path != "" {
+	kafka, _ := r.Object(f, "brokers", "properties")
+	if path := r.Text(kafka["properties"]); path != "" {
 		s.Kafka = r.properties(kafka["properties"], path)
 	}
-	if kafka["brokers"].present() {
-		if kafka["properties"].present() {
-			r.badf(kafka["brokers"], "give brokers or properties, not both; the properties file names them as bootstrap.servers")
+	if kafka["brokers"].Present() {
+		if kafka["properties"].Present() {
+			r.Badf(kafka["brokers"], "give brokers or properties, not both; the properties file names them as bootstrap.servers")
 		}
-		s.Kafka.Brokers = r.texts(kafka["brokers"])
+		s.Kafka.Brokers = r.Texts(kafka["brokers"])
 	}
 }
 
 func (r *reader) properties(f field, path string) sluice.Config {
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(filepath.Dir(r.file), path)
+		path = filepath.Join(filepath.Dir(r.File), path)
 	}
 	cfg, err := LoadProperties(path, "")
 	for _, e := range Flatten(err) {
-		r.badf(f, "%v", e)
+		r.Badf(f, "%v", e)
 	}
 	return cfg
 }
@@ -129,28 +137,28 @@ func Flatten(err error) []error {
 }
 
 func (r *reader) source(s *Spec, f field) {
-	r.require(f, "say what to read: source: {topics: [...]}")
-	source, _ := r.object(f, "topics", "group", "ordering", "start")
-	if f.present() {
-		r.require(source["topics"], "name at least one topic")
+	r.Require(f, "say what to read: source: {topics: [...]}")
+	source, _ := r.Object(f, "topics", "group", "ordering", "start")
+	if f.Present() {
+		r.Require(source["topics"], "name at least one topic")
 	}
-	s.Topics = r.texts(source["topics"])
+	s.Topics = r.Texts(source["topics"])
 	for i, t := range s.Topics {
 		if t != "" && slices.Index(s.Topics, t) < i {
-			r.badf(source["topics"], "%q is named twice", t)
+			r.Badf(source["topics"], "%q is named twice", t)
 		}
 	}
-	s.Group = r.text(source["group"])
+	s.Group = r.Text(source["group"])
 	s.groupAt = source["group"]
 	s.orderingAt = source["ordering"]
-	ordering := r.choice(s.orderingAt, "partition", "key", "unordered")
+	ordering := r.Choice(s.orderingAt, "partition", "key", "unordered")
 	s.Ordering = map[string]sluice.Ordering{"key": sluice.ByKey, "unordered": sluice.Unordered}[ordering]
-	s.HasStart = source["start"].present()
+	s.HasStart = source["start"].Present()
 	s.Start = r.start(source["start"])
 }
 
 func (r *reader) start(f field) sluice.Start {
-	text, ok := r.scalar(f, "earliest, latest or a time")
+	text, ok := r.Scalar(f, "earliest, latest or a time")
 	switch {
 	case !ok, text == "earliest":
 		return sluice.Earliest()
@@ -159,38 +167,38 @@ func (r *reader) start(f field) sluice.Start {
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		r.badf(f, "%s is none of earliest, latest and a time as in 2026-01-31T08:00:00Z%s",
-			quote(f.node), suggestion(text, "earliest", "latest"))
+		r.Badf(f, "%s is none of earliest, latest and a time as in 2026-01-31T08:00:00Z%s",
+			yamlfile.Quote(f.Node), yamlfile.Suggestion(text, "earliest", "latest"))
 	}
 	return sluice.StartAt(at)
 }
 
 func (r *reader) deadLetter(s *Spec, f field) {
-	letter, _ := r.object(f, "topic", "headers")
-	if f.present() {
-		r.require(letter["topic"], "name the topic that failed records are copied to")
+	letter, _ := r.Object(f, "topic", "headers")
+	if f.Present() {
+		r.Require(letter["topic"], "name the topic that failed records are copied to")
 	}
-	s.DeadLetter = r.text(letter["topic"])
-	s.DeadLetterHeaders = sluice.DeadLetterHeaders(r.choice(letter["headers"], string(sluice.NativeHeaders),
+	s.DeadLetter = r.Text(letter["topic"])
+	s.DeadLetterHeaders = sluice.DeadLetterHeaders(r.Choice(letter["headers"], string(sluice.NativeHeaders),
 		string(sluice.SpringHeaders), string(sluice.ConnectHeaders), string(sluice.KafkaHeaders)))
 	switch {
 	case s.DeadLetter == "":
 	case slices.Contains(s.Topics, s.DeadLetter):
-		r.badf(letter["topic"], "%q is a topic of the source, too: dead letters would be read again for ever", s.DeadLetter)
+		r.Badf(letter["topic"], "%q is a topic of the source, too: dead letters would be read again for ever", s.DeadLetter)
 	case s.DeadLetter == s.Topic.Name:
-		r.badf(letter["topic"], "%q is the topic of the sink, too: nobody could tell dead letters from results; name another", s.DeadLetter)
+		r.Badf(letter["topic"], "%q is the topic of the sink, too: nobody could tell dead letters from results; name another", s.DeadLetter)
 	}
 }
 
 func (r *reader) retry(s *Spec, f, letter field) {
-	retry, _ := r.object(f, "attempts", "backoff", "max_backoff")
+	retry, _ := r.Object(f, "attempts", "backoff", "max_backoff")
 	s.Retry = sluice.Retry{
-		MaxAttempts: r.number(retry["attempts"], 1),
-		Backoff:     r.duration(retry["backoff"]),
-		MaxBackoff:  r.duration(retry["max_backoff"]),
+		MaxAttempts: r.Number(retry["attempts"], 1),
+		Backoff:     r.Duration(retry["backoff"]),
+		MaxBackoff:  r.Duration(retry["max_backoff"]),
 	}
-	if retry["attempts"].present() && !letter.present() {
-		r.badf(retry["attempts"], "needs dead_letter: {topic: ...}, to say where a record goes that failed so often; "+
+	if retry["attempts"].Present() && !letter.Present() {
+		r.Badf(retry["attempts"], "needs dead_letter: {topic: ...}, to say where a record goes that failed so often; "+
 			"without attempts it is tried for ever")
 	}
 	backoff := s.Retry.Backoff
@@ -198,15 +206,15 @@ func (r *reader) retry(s *Spec, f, letter field) {
 		backoff = defaultBackoff
 	}
 	if s.Retry.MaxBackoff > 0 && s.Retry.MaxBackoff < backoff {
-		r.badf(retry["max_backoff"], "%v is below backoff, %v", s.Retry.MaxBackoff, backoff)
+		r.Badf(retry["max_backoff"], "%v is below backoff, %v", s.Retry.MaxBackoff, backoff)
 	}
 }
 
 func (r *reader) commit(s *Spec, f field) {
-	commit, _ := r.object(f, "interval", "records")
-	interval, records := r.duration(commit["interval"]), r.number(commit["records"], 1)
+	commit, _ := r.Object(f, "interval", "records")
+	interval, records := r.Duration(commit["interval"]), r.Number(commit["records"], 1)
 	if interval > 0 && interval < minCommit {
-		r.badf(commit["interval"], "%v is below %v", interval, minCommit)
+		r.Badf(commit["interval"], "%v is below %v", interval, minCommit)
 	}
 	if s.ToTopic() && s.Delivery == ExactlyOnce {
 		r.transactions(s, interval, commit)

@@ -120,29 +120,3 @@ func TestNoSuchFile(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
-
-func TestExpand(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"plain": "plain", "$$": "$", "a$b": "a$b", "${DB_PASSWORD}": "p@ss/w:rd#1?", "$${DB_PASSWORD}": "${DB_PASSWORD}", "5$": "5$",
-	} {
-		if got, err := expand(in, testEnv); err != nil || got != want {
-			t.Errorf("expand(%q) = %q, %v; want %q", in, got, err, want)
-		}
-	}
-	for _, in := range []string{"${", "${}", "${A B}", "${UNSET}"} {
-		if got, err := expand(in, testEnv); err == nil {
-			t.Errorf("expand(%q) = %q, want an error", in, got)
-		}
-	}
-}
-
-func TestNearest(t *testing.T) {
-	t.Parallel()
-	known := []string{"topics", "group", "ordering", "start"}
-	for in, want := range map[string]string{"topcis": "topics", "gruop": "group", "order": "", "Start": "start", "xyz": ""} {
-		if got := nearest(in, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", in, got, want)
-		}
-	}
-}

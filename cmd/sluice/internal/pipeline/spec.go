@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/cmd/sluice/internal/yamlfile"
 )
 
 // Spec is a pipeline file that holds no mistake.
@@ -43,16 +44,16 @@ func (s *Spec) ToTopic() bool { return s.Topic.Name != "" }
 // properties say (group.id, auto.offset.reset), else the group is the pipeline's name. Two different groups are a mistake of
 // type Problems, since each would read everything; so is a transaction that would copy what others have aborted.
 func (s *Spec) Consumer(cfg sluice.Config) (sluice.Config, error) {
-	r := reader{file: s.File}
+	r := yamlfile.Reader{File: s.File}
 	if s.Group != "" && cfg.Group != "" && s.Group != cfg.Group {
-		r.badf(s.groupAt, "%q, where the properties of Kafka say group.id=%s; leave one of them out", s.Group, cfg.Group)
+		r.Badf(s.groupAt, "%q, where the properties of Kafka say group.id=%s; leave one of them out", s.Group, cfg.Group)
 	}
 	if s.ToTopic() && s.Delivery == ExactlyOnce && cfg.ReadUncommitted {
-		r.badf(s.deliveryAt, "%s, where the properties of Kafka say isolation.level=read_uncommitted: records of aborted transactions "+
+		r.Badf(s.deliveryAt, "%s, where the properties of Kafka say isolation.level=read_uncommitted: records of aborted transactions "+
 			"would be copied; leave that out, or say delivery: %s", ExactlyOnce, AtLeastOnce)
 	}
-	if len(r.problems) > 0 {
-		return cfg, r.problems
+	if err := r.Err(); err != nil {
+		return cfg, err
 	}
 	cfg.Group = cmp.Or(s.Group, cfg.Group, s.Name)
 	if s.HasStart {

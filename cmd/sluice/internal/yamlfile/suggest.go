@@ -1,7 +1,7 @@
-package pipeline
+package yamlfile
 
-// nearest returns the candidate that name most probably was meant to be, "" when none is close.
-func nearest(name string, candidates []string) string {
+// Nearest returns the candidate that name most probably was meant to be, "" when none is close.
+func Nearest(name string, candidates []string) string {
 	best, bestDistance := "", 1+max(1, len(name)/3)
 	for _, c := range candidates {
 		if d := distance(name, c); d < bestDistance {
@@ -36,8 +36,9 @@ func distance(a, b string) int {
 	return previous[len(y)]
 }
 
-func suggestion(word string, known ...string) string {
-	if near := nearest(word, known); near != "" {
+// Suggestion names the known word that was probably meant, if any.
+func Suggestion(word string, known ...string) string {
+	if near := Nearest(word, known); near != "" {
 		return "; did you mean " + near + "?"
 	}
 	return ""

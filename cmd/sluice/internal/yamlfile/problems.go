@@ -1,4 +1,4 @@
-package pipeline
+package yamlfile
 
 import (
 	"cmp"
@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Problem is one mistake in a pipeline file.
+// Problem is one mistake in a file.
 type Problem struct {
 	File    string
 	Line    int // from 1; 0 when the mistake is nowhere in particular
@@ -59,7 +59,7 @@ func syntaxProblems(file string, err error) Problems {
 		case "no documents in stream":
 			message = "the file is empty"
 		case "expected single document, found multiple":
-			message = "the file has several documents (---); one file holds one pipeline"
+			message = "the file has several documents (---); it may hold one"
 		}
 		if e.ContextMsg != "" {
 			message = e.ContextMsg + ": " + message

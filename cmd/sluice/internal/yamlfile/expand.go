@@ -1,4 +1,4 @@
-package pipeline
+package yamlfile
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 // Environment looks a variable up.
 type Environment func(name string) (value string, ok bool)
 
-// expand replaces ${NAME} by the variable's value and $$ by one dollar. A dollar that begins neither stays as it is. It
+// Expand replaces ${NAME} by the variable's value and $$ by one dollar. A dollar that begins neither stays as it is. It
 // works on values that were read already, so a variable's value cannot change the file's structure.
-func expand(s string, env Environment) (string, error) {
+func Expand(s string, env Environment) (string, error) {
 	if !strings.Contains(s, "$") {
 		return s, nil
 	}
