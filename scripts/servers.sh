@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Finds or installs what the tests start: Kafka (Java and its jars), MariaDB, PostgreSQL, Prometheus, and kcat, a client that is not ours.
+# Finds or installs what the tests start: Kafka (Java and its jars), MariaDB, PostgreSQL, Prometheus, Alertmanager, and kcat, a
+# client that is not ours.
 # Safe to run again; silent when nothing is missing. No service is started and no cluster is made: the tests do that in
 # temporary folders.
 #
@@ -45,6 +46,7 @@ find_missing() {
 	have_jars || command -v mvn >/dev/null || missing+=(maven)
 	command -v kcat >/dev/null || missing+=(kcat)
 	command -v prometheus >/dev/null || missing+=(prometheus)
+	command -v prometheus-alertmanager >/dev/null || missing+=(prometheus-alertmanager)
 	# The core packages hold the programs only: no service, no data folder.
 	[[ -n ${MYSQL_DSN:-} ]] || have_mariadb || missing+=(mariadb-server-core mariadb-client-core)
 	[[ -n ${POSTGRES_DSN:-} ]] || have_postgres || missing+=(postgresql)
