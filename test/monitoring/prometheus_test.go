@@ -3,11 +3,14 @@ package monitoring
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,6 +68,64 @@ func target(t *testing.T) string {
 		}
 	})
 	return page.Listener.Addr().String()
+}
+
+// haltedTarget is where the metrics of an app are that came across a record that it cannot handle, and halted. It goes on to handle others.
+func haltedTarget(t *testing.T) string {
+	t.Helper()
+	c := bubble.Start(t, map[string]int32{"orders": 2})
+	c.Produce("orders", 0, 0, 5, 7)
+	app, err := sluice.New(sluice.Config{Brokers: c.ListenAddrs(), Group: "billing", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handle := func(_ context.Context, m sluice.Message[string]) error {
+		if m.Record.Partition == 0 {
+			return sluice.Poison(errors.New("bad"))
+		}
+		return nil
+	}
+	err = sluice.Add(app, sluice.Route[string]{
+		Topics: []string{"orders"}, Decode: sluice.Text, Handle: handle,
+		Policy: sluice.Policy{OnFailure: sluice.Halt{}, Retry: sluice.Retry{Breaker: -1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := app.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	wg.Go(func() { // rates need samples that grow
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for offset := 0; ctx.Err() == nil; offset++ {
+			c.Produce("orders", 1, offset, 1, 7)
+			<-tick.C
+		}
+	})
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(metrics.NewCollector(app))
+	page := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
+	t.Cleanup(func() {
+		page.Close()
+		stop()
+		wg.Wait()
+	})
+	return page.Listener.Addr().String()
+}
+
+// rules is a file of deploy/prometheus.
+func rules(t *testing.T, name string) string {
+	t.Helper()
+	root, err := servers.Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(root, "deploy", "prometheus", name)
 }
 
 // until asks until the answer is one number that is good.

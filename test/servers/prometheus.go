@@ -15,23 +15,46 @@ import (
 	"github.com/sluice-go/sluice/test/process"
 )
 
-// Prometheus is a real one that scrapes one target five times a second.
+// Prometheus is a real one that scrapes five times a second.
 type Prometheus struct {
 	server
 
 	url string
 }
 
-const prometheusConfig = `global: {scrape_interval: 200ms, scrape_timeout: 200ms}
-scrape_configs:
-  - job_name: app
-    static_configs: [{targets: [%q]}]
-`
+// PrometheusConfig is how one is started.
+type PrometheusConfig struct {
+	Targets      []string // host:port, five times a second
+	Rules        []string // files
+	Alertmanager string   // host:port; "" for none
+	Flags        []string
+}
+
+func (c PrometheusConfig) yaml() ([]byte, error) {
+	config := map[string]any{
+		"global":         map[string]any{"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"},
+		"scrape_configs": []any{map[string]any{"job_name": "app", "static_configs": []any{map[string]any{"targets": c.Targets}}}},
+	}
+	if len(c.Rules) > 0 {
+		config["rule_files"] = c.Rules
+	}
+	if c.Alertmanager != "" {
+		managers := []any{map[string]any{"static_configs": []any{map[string]any{"targets": []string{c.Alertmanager}}}}}
+		config["alerting"] = map[string]any{"alertmanagers": managers}
+	}
+	return json.Marshal(config) // which is YAML, too
+}
 
 // StartPrometheus starts one for a test; target is host:port. It takes more flags for the server.
 func StartPrometheus(tb testing.TB, target string, flags ...string) *Prometheus {
 	tb.Helper()
-	p, err := startPrometheus(tb.Context(), target, flags)
+	return StartPrometheusWith(tb, PrometheusConfig{Targets: []string{target}, Flags: flags})
+}
+
+// StartPrometheusWith starts one for a test.
+func StartPrometheusWith(tb testing.TB, c PrometheusConfig) *Prometheus {
+	tb.Helper()
+	p, err := startPrometheus(tb.Context(), c)
 	switch {
 	case errors.Is(err, errMissing):
 		unavailable(tb, err)
@@ -42,7 +65,7 @@ func StartPrometheus(tb testing.TB, target string, flags ...string) *Prometheus 
 	return p
 }
 
-func startPrometheus(ctx context.Context, target string, flags []string) (*Prometheus, error) {
+func startPrometheus(ctx context.Context, c PrometheusConfig) (*Prometheus, error) {
 	program, err := findProgram("prometheus", "/usr/bin")
 	if err != nil {
 		return nil, err
@@ -58,12 +81,15 @@ func startPrometheus(ctx context.Context, target string, flags []string) (*Prome
 	p := &Prometheus{url: "http://" + listen}
 	argv := append([]string{
 		program, "--config.file=" + dir.file("prometheus.yml"), "--storage.tsdb.path=" + dir.file("data"), "--web.listen-address=" + listen,
-	}, flags...)
+	}, c.Flags...)
 	p.server = server{
 		name: "Prometheus", dir: dir, ready: p.answers,
 		process: &process.Process{Name: "Prometheus", Argv: argv, Log: dir.file("prometheus.log")},
 	}
-	err = os.WriteFile(dir.file("prometheus.yml"), fmt.Appendf(nil, prometheusConfig, target), 0o600)
+	text, err := c.yaml()
+	if err == nil {
+		err = os.WriteFile(dir.file("prometheus.yml"), text, 0o600)
+	}
 	if err == nil {
 		err = p.restart()
 	}
@@ -80,7 +106,11 @@ func (p *Prometheus) answers(ctx context.Context) error {
 }
 
 func (p *Prometheus) get(ctx context.Context, path string) (body []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, nil)
+	return get(ctx, p.url+path)
+}
+
+func get(ctx context.Context, url string) (body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,5 @@
-// Package servers starts the real servers that tests need: Apache Kafka, open or with logins, MariaDB, PostgreSQL and Prometheus.
+// Package servers starts the real servers that tests need: Apache Kafka, open or with logins, MariaDB, PostgreSQL,
+// Prometheus and Alertmanager.
 //
 // Each is started once a test binary, by the first test that asks for it, on ports of its own and in a temporary folder.
 // A server that a test killed and left dead is started again for the next test that asks. TestMain calls [Stop] at its
