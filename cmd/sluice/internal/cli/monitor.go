@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"regexp"
 	"runtime/debug"
@@ -16,6 +15,7 @@ import (
 	"github.com/sluice-go/sluice/cmd/sluice/internal/listen"
 	"github.com/sluice-go/sluice/cmd/sluice/internal/view"
 	"github.com/sluice-go/sluice/monitor"
+	"github.com/sluice-go/sluice/monitor/alert"
 	"github.com/sluice-go/sluice/monitor/exporter"
 )
 
@@ -31,6 +31,7 @@ type monitorOptions struct {
 	filter       view.Filter
 	allowed      view.Limit
 	interval     time.Duration
+	alerts       string // a file
 	by, compat   string
 	exported     exporter.Config
 	listen       listen.Options
@@ -53,7 +54,7 @@ In a script, --fail-if-lag-above ends with 1 when a group is further behind, or 
 		Example: `  sluice monitor --once
   sluice monitor --once --group '^billing$' --partitions
   sluice monitor --once -o json --fail-if-lag-above 5m
-  sluice monitor -b kafka:9092 --listen 9308`,
+  sluice monitor -b kafka:9092 --listen 9308 --alerts alerts.yaml`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd); err != nil {
@@ -78,6 +79,7 @@ In a script, --fail-if-lag-above ends with 1 when a group is further behind, or 
 	f.BoolVar(&o.filter.Partitions, "partitions", false, "with --once: a line for each partition")
 	f.StringVar(&o.limit, "fail-if-lag-above", "", "with --once: end with 1 when a lag is above this many records, or this time, as in 5m")
 	f.DurationVar(&o.interval, "interval", 10*time.Second, "time from one look to the next")
+	f.StringVar(&o.alerts, "alerts", "", "a YAML file that says who is told when a group lags, stalls or stops (docs/alerts.md)")
 	f.StringVar(&o.by, "by", "topic", "what /metrics tells the groups' lags by: topic, or partition as well, three series each")
 	f.StringVar(&o.compat, "compat", "", "kafka_exporter: tell its names at /metrics as well")
 	o.listen.AddFlags(f, monitorAddress, "/metrics, /snapshot.json, /v3/kafka, /livez and /readyz")
@@ -89,7 +91,7 @@ func (o *monitorOptions) check(cmd *cobra.Command) error {
 	var errs []error
 	var err error
 	given := cmd.Flags().Changed
-	alone, with := []string{"interval", "by", "compat", "listen", "listen-config", "listen-host", "listen-token-file", "insecure"},
+	alone, with := []string{"interval", "alerts", "by", "compat", "listen", "listen-config", "listen-host", "listen-token-file", "insecure"},
 		[]string{"output", "group", "topic", "partitions", "fail-if-lag-above"}
 	for _, name := range alone {
 		if o.once && given(name) {
@@ -152,28 +154,33 @@ func (p *Process) watch(ctx context.Context, cfg sluice.Config, o monitorOptions
 	logger := p.logger()
 	w := &watch{logger: logger, interval: o.interval, brokers: strings.Join(cfg.Brokers, ",")}
 	m, err := monitor.New(monitor.Config{
-		ClientOptions: cfg.ConnectOptions(), Interval: o.interval, Logger: logger, OnSnapshot: w.see,
+		ClientOptions: cfg.ConnectOptions(), Interval: o.interval, Logger: logger, OnSnapshot: w.saw,
 	})
 	if err != nil {
 		return configError(err)
 	}
 	w.monitor = m
+	paths := "/metrics /snapshot.json /v3/kafka /livez /readyz"
+	if o.alerts != "" {
+		if w.alerter, err = p.alerter(o.alerts, o.interval, logger); err != nil {
+			return err
+		}
+		paths += " /alerts.json"
+	}
 	logger.Info("monitoring", "brokers", w.brokers, "interval", o.interval)
 	address, stop, err := o.listen.Serve(ctx, w.handler(exporter.New(m.Snapshot, o.exported)), logger)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	logger.Info("listening", "address", address.String(), "paths", "/metrics /snapshot.json /v3/kafka /livez /readyz")
-	if err := m.Run(ctx); err != nil {
-		return fmt.Errorf("kafka: %w", err)
-	}
-	return nil
+	logger.Info("listening", "address", address.String(), "paths", paths)
+	return w.run(ctx)
 }
 
 // watch is a monitor that is served.
 type watch struct {
 	monitor  *monitor.Monitor
+	alerter  *alert.Alerter // nil without --alerts
 	logger   *slog.Logger
 	interval time.Duration
 	brokers  string

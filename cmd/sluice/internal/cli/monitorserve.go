@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-go/sluice/cmd/sluice/internal/view"
 	"github.com/sluice-go/sluice/monitor"
+	"github.com/sluice-go/sluice/monitor/alert"
 	"github.com/sluice-go/sluice/monitor/burrow"
 )
 
@@ -34,6 +35,11 @@ func (w *watch) handler(groups prometheus.Gatherer) http.Handler {
 		writeJSON(out, true, view.Filter{Partitions: true}.Of(w.monitor.Snapshot()))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherers{process, groups}, promhttp.HandlerOpts{}))
+	if w.alerter != nil {
+		mux.HandleFunc("GET /alerts.json", func(out http.ResponseWriter, _ *http.Request) {
+			writeJSON(out, true, map[string][]alert.Alert{"alerts": append([]alert.Alert{}, w.alerter.Alerts()...)})
+		})
+	}
 	mux.Handle("GET /v3/", burrow.Handler(w.monitor.Snapshot, ""))
 	return mux
 }
