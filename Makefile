@@ -28,7 +28,7 @@ check: fmt-check vet tidy-check generated lint vuln ## everything that is checke
 
 .PHONY: test
 test: servers ## all tests, with the race detector; installs the servers they need (scripts/servers.sh)
-	CI=true go test -race -tags $(TAGS) -timeout 15m $(ARGS) ./...
+	CI=true go test -race -tags $(TAGS) -timeout 30m $(ARGS) ./...
 	go test -tags $(TAGS) -count=1 -timeout 15m ./internal/sim -seeds 2000
 	go test -race -tags $(TAGS) -count=1 -timeout 15m ./internal/sim -first 2000 -seeds 300
 	cd test && CI=true go test -race -tags $(TAGS) -count=1 -timeout 20m $(ARGS) $$(go list ./... | grep -v '/memory$$\|/chaos$$') # a test builds the program: no cache sees it

@@ -131,12 +131,15 @@ func (o *monitorOptions) check(cmd *cobra.Command) error {
 			errs = append(errs, usagef("--%s: %w", pattern.flag, err))
 		}
 	}
-	if o.limit != "" {
+	if given("fail-if-lag-above") {
 		if o.allowed, err = view.ParseLimit(o.limit); err != nil {
 			errs = append(errs, usagef("--fail-if-lag-above %w", err))
 		}
 	}
 	o.filter.OneLook = o.once
+	if !o.once && o.listen.Address == "" {
+		errs = append(errs, usagef("--listen is empty; give an address, such as %s", monitorAddress))
+	}
 	if !o.once {
 		if err := o.listen.Check(); err != nil {
 			errs = append(errs, usage(err))

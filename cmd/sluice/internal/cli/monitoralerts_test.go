@@ -64,6 +64,17 @@ func TestMonitorRefusesAFileOfAlerts(t *testing.T) {
 	}
 }
 
+// What a script leaves empty is a mistake: not everybody's address, and not no limit.
+func TestMonitorRefusesWhatIsEmpty(t *testing.T) {
+	t.Parallel()
+	for flag, args := range map[string][]string{"--listen": {"--listen", ""}, "--fail-if-lag-above": {"--once", "--fail-if-lag-above", ""}} {
+		r := execute(t, ExitUsage, append([]string{"monitor", "-b", "127.0.0.1:1"}, args...)...)
+		if said := r.stderr.String(); !strings.Contains(said, flag) {
+			t.Errorf("%s: it says\n%s", flag, said)
+		}
+	}
+}
+
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]
