@@ -189,8 +189,8 @@ func (e *Engine) notWritten(t *transaction, a *assignment, it item, topic string
 }
 
 // showOutputs waits until the client shows the partitions of topics that it was given records for. It writes the first records of a topic
-// before it shows where it has put them (kgo 1.22.2, storePartitionsUpdate), and its EndTransaction looks there for what is to be committed:
-// where it finds nothing it aborts what it was told to commit, and says that all went well.
+// before it shows where it has put them (kgo 1.22.2, storePartitionsUpdate), and its EndTransaction looks there for what is to be
+// committed: where it finds nothing it aborts what it was told to commit, and says that all went well.
 func (e *Engine) showOutputs(ctx context.Context) error {
 	var err error
 	e.outputs.Range(func(topic, shown any) bool {

@@ -91,8 +91,8 @@ func (o *monitorOptions) check(cmd *cobra.Command) error {
 	var errs []error
 	var err error
 	given := cmd.Flags().Changed
-	alone, with := []string{"interval", "alerts", "by", "compat", "listen", "listen-config", "listen-host", "listen-token-file", "insecure"},
-		[]string{"output", "group", "topic", "partitions", "fail-if-lag-above"}
+	alone := []string{"interval", "alerts", "by", "compat", "listen", "listen-config", "listen-host", "listen-token-file", "insecure"}
+	with := []string{"output", "group", "topic", "partitions", "fail-if-lag-above"}
 	for _, name := range alone {
 		if o.once && given(name) {
 			errs = append(errs, usagef("--once serves nothing and ends by itself; leave --%s out", name))
