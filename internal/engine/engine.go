@@ -146,7 +146,7 @@ type Engine struct {
 	implicit   bool               // brokers take a group into a transaction with its offsets (KIP-890); from connected on
 	txn        *transaction       // that is under way; nil: none
 	resting    map[part]time.Time // partitions that are kept out of transactions, at least until then
-	outputs    sync.Map           // topics that transactions write to; whether the client shows their partitions: see showOutputs
+	outputs    *outputs
 	remembered map[part]map[int64]*trouble
 	batches    batchRoom
 	askAt      time.Time // when topics are asked again that have a bound in it
@@ -187,6 +187,7 @@ func New(cfg Config) (*Engine, error) {
 
 		totals:     cfg.Past,
 		resting:    make(map[part]time.Time),
+		outputs:    newOutputs(),
 		remembered: make(map[part]map[int64]*trouble),
 		transacted: make(chan struct{}),
 		renewed:    make(chan struct{}),

@@ -31,9 +31,6 @@ func (e *Engine) finishTransaction(t *transaction) (committed bool, err error) {
 	}
 	began := time.Now()
 	if spoiled == nil {
-		spoiled = e.showOutputs(ctx)
-	}
-	if spoiled == nil {
 		spoiled = e.commitOffsets(ctx, t)
 	}
 	if spoiled == nil {

@@ -140,9 +140,6 @@ func (e *Engine) write(t *transaction, a *assignment, it item, records []*kgo.Re
 		return false
 	}
 	for _, r := range records {
-		if _, ok := e.outputs.Load(r.Topic); !ok {
-			e.outputs.Store(r.Topic, false)
-		}
 		apart, alone := t.placed(r, alone)
 		if apart {
 			_ = e.client.Flush(t.ctx) // fails with the transaction alone
@@ -154,7 +151,9 @@ func (e *Engine) write(t *transaction, a *assignment, it item, records []*kgo.Re
 		t.open.Add(1)
 		e.client.Produce(t.ctx, r, func(r *kgo.Record, err error) {
 			defer t.open.Done()
-			if err != nil {
+			if err == nil {
+				e.outputs.wrote(r.Topic, r.Partition)
+			} else {
 				err = fmt.Errorf("write to %s: %w", r.Topic, e.explainWrite(err, r.Topic))
 			}
 			if done != nil {
@@ -186,30 +185,6 @@ func (e *Engine) notWritten(t *transaction, a *assignment, it item, topic string
 		t.tooLarge = topic
 	}
 	e.spoil(err)
-}
-
-// showOutputs waits until the client shows the partitions of topics that it was given records for. It writes the first records of a topic
-// before it shows where it has put them (kgo 1.22.2, storePartitionsUpdate), and its EndTransaction looks there for what is to be
-// committed: where it finds nothing it aborts what it was told to commit, and says that all went well.
-func (e *Engine) showOutputs(ctx context.Context) error {
-	var err error
-	e.outputs.Range(func(topic, shown any) bool {
-		for !shown.(bool) { //nolint:forcetypeassert // it has nothing else
-			leader, _, failed := e.client.PartitionLeader(topic.(string), 0) //nolint:forcetypeassert // likewise
-			if leader >= 0 || failed != nil {
-				e.outputs.Store(topic, true)
-				break
-			}
-			select {
-			case <-ctx.Done():
-				err = fmt.Errorf("the client does not show the partitions of %v: %w", topic, ctx.Err())
-				return false
-			case <-time.After(time.Millisecond):
-			}
-		}
-		return true
-	})
-	return err
 }
 
 // writeOut writes what a handler returned for a record; false where the record's transaction has ended.

@@ -33,6 +33,9 @@ func (e *Engine) commitOffsets(ctx context.Context, t *transaction) error {
 	half := e.cfg.Transact.Timeout / 2
 	ctx, cancel := context.WithDeadline(ctx, t.deadline.Add(half/2)) // an abort has to be in time, too
 	defer cancel()
+	if err := e.outputs.show(ctx, e.client.PartitionLeader); err != nil {
+		return err
+	}
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		err := e.tryOffsets(ctx, t)
 		if err == nil {

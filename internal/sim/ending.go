@@ -27,7 +27,7 @@ func (w *world) settle() bool {
 		if calm++; why != "" {
 			calm = 0
 		}
-		if time.Since(from) > patience {
+		if why != "" && time.Since(from) > patience {
 			w.failf("liveness: %v after the last fault: %s; %s", patience, why, w.unfinished())
 		}
 		if !w.sleep(lookEvery) {
