@@ -79,9 +79,12 @@ func TestTimeLagAndMarkers(t *testing.T) {
 	}
 }
 
-// Ten thousand groups with commits on ten partitions each are a round of well under a second.
-func TestTenThousandGroups(t *testing.T) {
-	const groups, partitions = 10_000, 10
+// The size that a round and a scrape are held to.
+const groups, partitions = 10_000, 10
+
+// tenThousandGroups are there, with commits on ten partitions each.
+func tenThousandGroups(t *testing.T) *kit {
+	t.Helper()
 	k := newKit(t)
 	k.create("orders", partitions)
 	k.produce("orders", 1)
@@ -94,6 +97,12 @@ func TestTenThousandGroups(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	return k
+}
+
+// Ten thousand groups with commits on ten partitions each are a round of well under a second.
+func TestTenThousandGroups(t *testing.T) {
+	k := tenThousandGroups(t)
 	told := k.watch()
 	k.until(told, "all groups are seen", func(s *monitor.Snapshot) bool { return len(s.Groups) == groups && len(s.Problems) == 0 })
 	for range 5 {

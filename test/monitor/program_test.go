@@ -226,19 +226,7 @@ func TestPrometheusAndTheProgram(t *testing.T) {
 // At ten thousand groups with commits on ten partitions each, a scrape and the memory stay within bounds. Times are logged; what is demanded
 // leaves a busy machine some room.
 func TestTenThousandGroupsServed(t *testing.T) {
-	const groups, partitions = 10_000, 10
-	k := newKit(t)
-	k.create("orders", partitions)
-	k.produce("orders", 1)
-	var wg sync.WaitGroup
-	for w := range 64 {
-		wg.Go(func() {
-			for i := w; i < groups && !t.Failed(); i += 64 {
-				k.commit(name(i), "orders", 0, partitions)
-			}
-		})
-	}
-	wg.Wait()
+	k := tenThousandGroups(t)
 	for _, by := range []string{"topic", "partition"} {
 		address, process := k.serve("--by", by)
 		k.ready(address)

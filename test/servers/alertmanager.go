@@ -3,7 +3,6 @@ package servers
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -26,13 +25,7 @@ receivers: [{name: nobody}]
 func StartAlertmanager(tb testing.TB) *Alertmanager {
 	tb.Helper()
 	m, err := startAlertmanager(tb.Context())
-	switch {
-	case errors.Is(err, errMissing):
-		unavailable(tb, err)
-	case err != nil:
-		tb.Fatal(err)
-	}
-	tb.Cleanup(m.remove)
+	endsWith(tb, err, func() { m.remove() })
 	return m
 }
 

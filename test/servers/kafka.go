@@ -81,7 +81,8 @@ func startKafka() (*KafkaServer, error) {
 func KafkaWith(tb testing.TB, lines string) *KafkaServer {
 	tb.Helper()
 	k, err := startKafkaWith(lines)
-	return k.forTest(tb, err)
+	endsWith(tb, err, func() { k.remove() })
+	return k
 }
 
 // KafkaWithMetrics returns a broker of the test's own, and the address where Prometheus' JMX exporter tells its metrics, by the rules in a
@@ -102,20 +103,8 @@ func KafkaWithMetrics(tb testing.TB, rules string) (k *KafkaServer, metrics stri
 		unavailable(tb, fmt.Errorf("the JMX exporter is %w", errMissing))
 	}
 	k, err = startKafkaWith("", "-javaagent:"+agents[0]+"="+metrics+":"+rules)
-	return k.forTest(tb, err), metrics
-}
-
-// forTest has a broker that was started end with its test.
-func (k *KafkaServer) forTest(tb testing.TB, err error) *KafkaServer {
-	tb.Helper()
-	switch {
-	case errors.Is(err, errMissing):
-		unavailable(tb, err)
-	case err != nil:
-		tb.Fatal(err)
-	}
-	tb.Cleanup(k.remove)
-	return k
+	endsWith(tb, err, func() { k.remove() })
+	return k, metrics
 }
 
 func startKafkaWith(lines string, flags ...string) (*KafkaServer, error) {

@@ -3,7 +3,6 @@ package servers
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -55,13 +54,7 @@ func StartPrometheus(tb testing.TB, target string, flags ...string) *Prometheus 
 func StartPrometheusWith(tb testing.TB, c PrometheusConfig) *Prometheus {
 	tb.Helper()
 	p, err := startPrometheus(tb.Context(), c)
-	switch {
-	case errors.Is(err, errMissing):
-		unavailable(tb, err)
-	case err != nil:
-		tb.Fatal(err)
-	}
-	tb.Cleanup(p.remove)
+	endsWith(tb, err, func() { p.remove() })
 	return p
 }
 

@@ -23,13 +23,7 @@ func MariaDBPair(tb testing.TB) *Pair {
 	}
 	start := func(id int, more ...string) *SQLServer {
 		s, err := startMariaDBWith(append(more, fmt.Sprintf("--server-id=%d", id), "--log-bin=log", "--binlog-format=row")...)
-		switch {
-		case errors.Is(err, errMissing):
-			unavailable(tb, err)
-		case err != nil:
-			tb.Fatal(err)
-		}
-		tb.Cleanup(s.remove)
+		endsWith(tb, err, func() { s.remove() })
 		return s
 	}
 	p := new(Pair)

@@ -177,6 +177,18 @@ func unavailable(tb testing.TB, err error) {
 	tb.Skip(err)
 }
 
+// endsWith has a server that was started for a test, or could not be, end with it.
+func endsWith(tb testing.TB, err error, remove func()) {
+	tb.Helper()
+	switch {
+	case errors.Is(err, errMissing):
+		unavailable(tb, err)
+	case err != nil:
+		tb.Fatal(err)
+	}
+	tb.Cleanup(remove)
+}
+
 // Repository returns the checkout's root: the nearest folder above with a go.work.
 func Repository() (string, error) {
 	dir, err := os.Getwd()

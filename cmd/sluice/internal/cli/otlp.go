@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -17,22 +20,50 @@ import (
 	"github.com/sluice-go/sluice/tracing"
 )
 
-// otlpURL is where spans go: --otlp, or what OpenTelemetry's own variables say; empty: nowhere.
+// otlpURL is where spans go: --otlp, or what OpenTelemetry's own variables say; empty: nowhere. Those may be set for other programs, so
+// what cannot be used of them is logged, and the pipeline goes without spans.
 func (p *Process) otlpURL(flag string) (string, error) {
-	target, from := flag, "--otlp"
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
-		if value, ok := p.Env(name); target == "" && ok {
-			target, from = value, name
+	if flag != "" {
+		target, err := otlpTarget(flag, false)
+		if err != nil {
+			return "", usagef("--otlp %w", err)
 		}
+		return target, nil
 	}
-	if target == "" {
+	value := func(name string) string {
+		v, _ := p.Env(name)
+		return v
+	}
+	name, general := "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", false
+	if value(name) == "" {
+		name, general = "OTEL_EXPORTER_OTLP_ENDPOINT", true
+	}
+	if value(name) == "" || strings.EqualFold(value("OTEL_SDK_DISABLED"), "true") || value("OTEL_TRACES_EXPORTER") == "none" {
 		return "", nil
 	}
-	u, err := url.Parse(target)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" { // what it holds may be a secret
-		return "", usagef("%s is no URL like http://127.0.0.1:4318, where a collector takes OTLP by HTTP", from)
+	target, err := otlpTarget(value(name), general)
+	protocol := cmp.Or(value("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), value("OTEL_EXPORTER_OTLP_PROTOCOL"))
+	if protocol == "grpc" {
+		err = errors.New("is for gRPC (OTEL_EXPORTER_OTLP_PROTOCOL), and spans are sent by HTTP")
 	}
-	if u.Path == "" || u.Path == "/" || from == "OTEL_EXPORTER_OTLP_ENDPOINT" {
+	if err != nil {
+		p.logger().Warn("no spans are sent; --otlp says where to", "event", "spans_off", "why", name+" "+err.Error())
+		return "", nil
+	}
+	return target, nil
+}
+
+// otlpTarget is the URL that spans are sent to. general: it is of all signals, and each has a path of its own. What it holds may be a
+// secret, so no error repeats it.
+func otlpTarget(text string, general bool) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", errors.New("is no URL like http://127.0.0.1:4318, where a collector takes OTLP by HTTP")
+	}
+	if u.User != nil || u.RawQuery != "" {
+		return "", errors.New("has a user or a query, which are not sent; give what it needs in OTEL_EXPORTER_OTLP_HEADERS")
+	}
+	if u.Path == "" || u.Path == "/" || general {
 		u = u.JoinPath("v1", "traces")
 	}
 	return u.String(), nil

@@ -137,17 +137,36 @@ func TestOTLPURLs(t *testing.T) {
 		{"", "", "http://y:1/base", "http://y:1/base/v1/traces"},
 		{"127.0.0.1:4318", "", "", "error"},
 		{"ftp://x", "", "", "error"},
+		{"https://user:secret@x:4318", "", "", "error"},
+		{"https://x:4318?key=secret", "", "", "error"},
+		{"", "collector:4317", "", "without"}, // as clients of gRPC have it
+		{"", "", "collector:4317", "without"},
 	} {
-		p := &Process{Env: func(name string) (string, bool) {
+		var said strings.Builder
+		p := &Process{Stderr: &said, Env: func(name string) (string, bool) {
 			v := map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": c.traces, "OTEL_EXPORTER_OTLP_ENDPOINT": c.general}[name]
 			return v, v != ""
 		}}
 		got, err := p.otlpURL(c.flag)
-		if err != nil {
+		switch {
+		case err != nil:
 			got = "error"
+		case strings.Contains(said.String(), "event=spans_off"):
+			got = "without"
 		}
-		if got != c.want {
-			t.Errorf("%+v: %q, %v", c, got, err)
+		if got != c.want || strings.Contains(said.String()+fmt.Sprint(err), "secret") {
+			t.Errorf("%+v: %q, %v, %s", c, got, err, said.String())
+		}
+	}
+	for name, value := range map[string]string{
+		"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
+	} {
+		p := &Process{Stderr: io.Discard, Env: func(asked string) (string, bool) {
+			v := map[string]string{name: value, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}[asked]
+			return v, v != ""
+		}}
+		if got, err := p.otlpURL(""); got != "" || err != nil {
+			t.Errorf("%s=%s: %q, %v", name, value, got, err)
 		}
 	}
 }
