@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -43,7 +44,8 @@ func (o *outputs) show(ctx context.Context, leader func(topic string, partition 
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("the client does not show partition %d of %s, which it wrote to (%v): %w", partition, topic, err, ctx.Err())
+				return fmt.Errorf("the client does not show partition %d of %s, which it wrote to: %w",
+					partition, topic, errors.Join(ctx.Err(), err))
 			case <-time.After(time.Millisecond):
 			}
 		}

@@ -48,7 +48,7 @@ func (p *Process) otlpURL(flag string) (string, error) {
 	}
 	if err != nil {
 		p.logger().Warn("no spans are sent; --otlp says where to", "event", "spans_off", "why", name+" "+err.Error())
-		return "", nil
+		target = ""
 	}
 	return target, nil
 }
