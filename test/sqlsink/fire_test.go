@@ -51,6 +51,9 @@ func TestManyMembersUnderFire(t *testing.T) {
 				f.leave(crew[i])
 				crew[i] = f.join(d, nil)
 			}
+			f.until("half is written", func() bool { return f.written(direct) >= f.produced/2 })
+			under := f.written(direct)
+			n := killed() // from here on they are few that write, and each of their transactions would be killed
 			f.untilWritten(direct)
 			var retries, reclaims int64
 			for _, m := range crew {
@@ -58,7 +61,7 @@ func TestManyMembersUnderFire(t *testing.T) {
 				retries += m.sink.Stats().Retries
 				reclaims += m.sink.Stats().Reclaims
 			}
-			t.Logf("%d sessions killed, %d retries, %d reclaims", killed(), retries, reclaims)
+			t.Logf("%d sessions killed while %d of %d records were written, %d retries, %d reclaims", n, under, f.produced, retries, reclaims)
 			wantEachOnce(t, direct, f.produced)
 		})
 	}
