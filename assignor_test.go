@@ -224,6 +224,57 @@ func TestAStaticMemberComesBackWithoutARebalance(t *testing.T) {
 	}
 }
 
+// A partition that comes while the leader of a group is away, and is another member's by its plan, has somebody within a minute, also
+// when the leader is a static member: brokers then give the group the assignment from before.
+func TestAPartitionThatCameWhileAStaticLeaderWasAwayIsRead(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 3}, func(t *testing.T, cl *bubble.Cluster) {
+		cl.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (answer kmsg.Response, err error, handled bool) {
+			cl.KeepControl()
+			for i := range r.(*kmsg.JoinGroupRequest).Protocols { // as if the leader had joined once: brokers compare what it says
+				p := &r.(*kmsg.JoinGroupRequest).Protocols[i]
+				var m kmsg.ConsumerMemberMetadata
+				if err := m.ReadFrom(p.Metadata); err != nil {
+					t.Error(err)
+				}
+				m.Generation = -1
+				p.Metadata = m.AppendTo(nil)
+			}
+			return answer, err, handled
+		})
+		var l ledger
+		start := func(instance string) *member {
+			cfg := configFor(t, cl, nil)
+			cfg.InstanceID, cfg.Assignors = instance, []sluice.Assignor{sluice.Range}
+			return join(t, cfg, ledgerRoute(&l, sluice.Policy{}))
+		}
+		owned := func(m *member) int { return len(m.app.Snapshot().Partitions) }
+		leader := start("pod-0") // the first one in
+		cl.Until("it has all", func() bool { return owned(leader) == 3 })
+		stays := start("pod-1")
+		cl.Until("both have partitions", func() bool { return owned(leader) == 2 && owned(stays) == 1 })
+		time.Sleep(time.Minute)
+
+		leader.leave(t)
+		time.Sleep(time.Second)
+		if resp, err := cl.Admin().CreatePartitions(t.Context(), 1, "orders"); err != nil || resp.Error() != nil {
+			t.Fatal(err, resp.Error())
+		}
+		cl.Produce("orders", 3, 0, 100, 0)
+		began, rebalances := time.Now(), stays.app.Stats().Rebalances
+		leader = start("pod-0")
+		cl.Until("the new partition's records", func() bool { return l.count() == 100 })
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("took %v", took)
+		}
+		time.Sleep(5 * time.Minute)
+		if n := stays.app.Stats().Rebalances - rebalances; n > 2 { // of an eager assignor: all is taken away, and given
+			t.Errorf("%d rebalances for one partition", n)
+		}
+		leader.leave(t)
+		stays.leave(t)
+	})
+}
+
 // Whoever comes next under the id of a static member that stopped is to find its partitions: the group knows it still.
 func TestInvariant10AStaticMemberThatStopsKeepsItsPlace(t *testing.T) {
 	for _, protocol := range []sluice.GroupProtocol{sluice.ClassicProtocol, sluice.ConsumerProtocol} {

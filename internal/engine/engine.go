@@ -139,6 +139,7 @@ type Engine struct {
 	compared     membership // when the members' topics were last compared; of topicsLoop
 	differs      string     // what they differ in from ours; "" nothing
 	membersNote  string     // that in a sentence
+	ownerless    ownerless  // of topicsLoop
 	commitFails  failing
 	labels       context.Context // of Run: profiles show its labels on workers
 	lastBadge    int

@@ -48,6 +48,7 @@ func (e *Engine) topicsLoop(ctx context.Context) {
 		case <-e.topicsNow:
 			e.lookAtTopics(ctx)
 			e.lookAtMembers(ctx)
+			e.lookForOwnerless(ctx)
 		}
 	}
 }

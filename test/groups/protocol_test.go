@@ -113,8 +113,18 @@ type member struct {
 
 func (k *kit) join(l *ledger, protocol sluice.GroupProtocol, pattern string, topics ...string) *member {
 	k.Helper()
+	return k.joinAs("", l, protocol, pattern, topics...)
+}
+
+// joinAs joins as a static member, unless instance is empty.
+func (k *kit) joinAs(instance string, l *ledger, protocol sluice.GroupProtocol, pattern string, topics ...string) *member {
+	k.Helper()
+	var assignors []sluice.Assignor
+	if instance != "" {
+		assignors = []sluice.Assignor{sluice.Range} // the order of their ids says who gets what
+	}
 	app, err := sluice.New(sluice.Config{
-		Brokers: k.k.Seeds(), Group: k.name, GroupProtocol: protocol, Network: sluice.Network{MetadataMaxAge: 2 * time.Second},
+		Brokers: k.k.Seeds(), Group: k.name, GroupProtocol: protocol, InstanceID: instance, Assignors: assignors, Network: sluice.Network{MetadataMaxAge: 2 * time.Second},
 		Logger: slog.New(slog.NewTextHandler(k.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
