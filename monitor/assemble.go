@@ -98,6 +98,7 @@ func (r *round) group(id string, a *groupAnswer, before *Snapshot) Group {
 	}
 	old, _ := before.Group(id)
 	if a.err != nil {
+		g.AsOf = time.Time{}
 		if old != nil {
 			g = *old
 		}
@@ -171,8 +172,8 @@ func (r *round) partition(group string, c commit, team *team, before *Group) Par
 		w.losses.see(c.offset, l.start)
 		p.Lost = w.losses.lost
 		if c.offset > l.end {
-			p.Err = fmt.Errorf("commit %d of group %s is beyond the end of %s[%d], %d: the log went back, or the topic was made again",
-				c.offset, group, c.topic, c.partition, l.end)
+			p.Err = fmt.Errorf("commit %d of group %s is %w of %s[%d], %d: the log went back, or the topic was made again",
+				c.offset, group, ErrBeyondEnd, c.topic, c.partition, l.end)
 		}
 	}
 	who := team.readers(c.place)

@@ -314,3 +314,21 @@ func TestHalvingIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// A group whose commits were never seen does not say that they were seen just now.
+func TestAGroupThatWasNeverSeen(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1}, func(t *testing.T, c *bubble.Cluster) {
+		c.Produce("orders", 0, 0, 10, 0)
+		commitAt(t, c, "g", "orders", 0, 5)
+		fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Group: "g", Err: kerr.CoordinatorLoadInProgress, Count: -1})
+		m := watch(t, c)
+		s := rounds(c, m, 2)
+		if g := groupOf(t, s, "g"); g.Err == nil || !g.AsOf.IsZero() || len(g.Partitions) != 0 {
+			t.Errorf("%+v", g)
+		}
+		fault.Remove()
+		if s = rounds(c, m, 2); !groupOf(t, s, "g").AsOf.Equal(s.At) || groupOf(t, s, "g").Lag != 5 {
+			t.Errorf("%+v", groupOf(t, s, "g"))
+		}
+	})
+}

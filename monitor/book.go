@@ -132,7 +132,7 @@ func (b *book) missing(at place) error {
 	if t := b.topics[at.topic]; t != nil && t.err != nil {
 		return fmt.Errorf("topic %s: %w", at.topic, t.err)
 	}
-	return fmt.Errorf("topic %s has no partition %d any more", at.topic, at.partition)
+	return fmt.Errorf("topic %s[%d]: %w", at.topic, at.partition, ErrNoPartition)
 }
 
 // row is what is remembered of a group on a partition.

@@ -473,7 +473,7 @@ func TestATopicMadeAgain(t *testing.T) {
 		c.Produce("orders", 0, 0, 10, 0)
 		commitAt(t, c, "g", "orders", 0, 50)
 		s := rounds(c, m, 2)
-		if p := partitionOf(t, s, "g", "orders", 0); p.Err == nil || !strings.Contains(p.Err.Error(), "commit 50 of group g is beyond the end of orders[0], 10") || p.Lag != 0 {
+		if p := partitionOf(t, s, "g", "orders", 0); !errors.Is(p.Err, ErrBeyondEnd) || !strings.Contains(p.Err.Error(), "commit 50 of group g is beyond the end of orders[0], 10") || p.Lag != 0 {
 			t.Errorf("%+v", p)
 		}
 		commitAt(t, c, "g", "orders", 0, 5)

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 )
@@ -122,6 +123,7 @@ type Group struct {
 
 	// AsOf is when the group's commits were last seen: At of the snapshot, but where Err says why this round did not see them. Then all is
 	// as it was.
+	// It is zero where they never were.
 	AsOf time.Time
 	Err  error
 }
@@ -178,9 +180,15 @@ type Partition struct {
 	// First and Last are the window's ends.
 	First, Last Look
 
-	// Err is why something about this partition is not known, or what is wrong with its commit.
+	// Err is why something about this partition is not known, and then as it was; or it wraps ErrBeyondEnd or ErrNoPartition.
 	Err error
 }
+
+// What is wrong with a commit that was seen.
+var (
+	ErrBeyondEnd   = errors.New("beyond the end")
+	ErrNoPartition = errors.New("no such partition any more")
+)
 
 // Margin is how many records retention may delete before it reaches those that the group has not handled, and which share of the log its
 // lag is: at 1, retention deletes what was not handled. ok is false where an offset is not known.

@@ -121,7 +121,7 @@ var arrows = map[string]struct{ ours, others []string }{
 	"monitor":             {[]string{"."}, []string{"github.com/twmb/franz-go"}},
 	"monitor/burrow":      {[]string{"monitor"}, nil},
 	"monitor/exporter":    {[]string{"monitor"}, []string{"github.com/prometheus"}},
-	"monitor/alert":       {[]string{".", "monitor"}, nil},
+	"monitor/alert":       {[]string{".", "monitor"}, []string{"github.com/twmb/franz-go/pkg/kerr"}},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

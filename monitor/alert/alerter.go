@@ -62,7 +62,9 @@ func (a *Alerter) Observe(s *monitor.Snapshot) {
 			}})
 		}
 		for _, f := range all {
-			found = append(found, match{r, f})
+			if !dark(s, f.Group, f.Topic) { // what a round did not see is as it was: that is no news
+				found = append(found, match{r, f})
+			}
 		}
 	}
 	a.mu.Lock()
@@ -99,7 +101,10 @@ func (a *Alerter) failures(failed map[string]error) (logs []func()) {
 // held tells whether a snapshot that does not show what an alert says cannot say that it is over either.
 func (a *Alerter) held(t *tracked, s *monitor.Snapshot) bool {
 	group, topic := t.Labels[LabelGroup], t.Labels[LabelTopic]
-	return a.failing[t.Name()] != nil || !visible(s, group, topic) || t.restored && forgotten(s, group, topic, a.first)
+	held := a.failing[t.Name()] != nil || !visible(s, group, topic) ||
+		t.restored && (overlooked(s, group) || forgotten(s, group, topic, a.first))
+	t.unseen = t.unseen || held
+	return held
 }
 
 // Run tells receivers, until the context ends, and then returns nil, or an error where the state file cannot be written. Run may be called

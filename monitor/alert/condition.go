@@ -2,10 +2,13 @@ package alert
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/sluice-go/sluice/monitor"
 )
@@ -17,13 +20,18 @@ type spot struct {
 	partitions []*monitor.Partition // with what is wrong; at least one
 }
 
-// places are where groups have partitions that are bad.
-func places(s *monitor.Snapshot, bad func(*monitor.Group, *monitor.Partition) bool) (all []spot) {
+// places are where groups have partitions that are bad, as far as the round saw them.
+func places(s *monitor.Snapshot, bad func(*monitor.Group, *monitor.Partition) bool) []spot {
+	return spots(s, func(g *monitor.Group, p *monitor.Partition) bool { return !unseen(p) && bad(g, p) })
+}
+
+// spots are where groups have partitions of which something holds.
+func spots(s *monitor.Snapshot, holds func(*monitor.Group, *monitor.Partition) bool) (all []spot) {
 	for i := range s.Groups {
 		g := &s.Groups[i]
 		for k := range g.Partitions { // in the order of their topic
 			p := &g.Partitions[k]
-			if !bad(g, p) {
+			if !holds(g, p) {
 				continue
 			}
 			if n := len(all); n == 0 || all[n-1].group != g || all[n-1].topic != p.Topic {
@@ -36,11 +44,14 @@ func places(s *monitor.Snapshot, bad func(*monitor.Group, *monitor.Partition) bo
 	return all
 }
 
-// Where is a condition on each partition of each group. What it finds of a group on a topic is one finding, whose summary begins with the
-// text.
+// Where is a condition on each partition of each group, as far as a round saw all of the group. What it finds of a group on a topic is one
+// finding, whose summary begins with the text.
 func Where(text string, bad func(*monitor.Group, *monitor.Partition) (bool, error)) Condition {
 	return func(s *monitor.Snapshot) (found []Finding, err error) {
 		all := places(s, func(g *monitor.Group, p *monitor.Partition) bool {
+			if !staffed(g) {
+				return false
+			}
 			is, failed := bad(g, p)
 			err = cmp.Or(err, failed)
 			return is && failed == nil
@@ -54,6 +65,9 @@ func Where(text string, bad func(*monitor.Group, *monitor.Partition) (bool, erro
 		return found, err
 	}
 }
+
+// staffed tells whether a round saw who is in a group.
+func staffed(g *monitor.Group) bool { return g.Err == nil }
 
 // oldest is the partition that is furthest behind.
 func (at spot) oldest() *monitor.Partition {
@@ -113,7 +127,11 @@ func span(d time.Duration) string {
 // status finds groups that do badly on a topic, in the monitor's own words. The text takes the group, the partitions and the topic.
 func status(bad monitor.Status, text string) Condition {
 	return func(s *monitor.Snapshot) (found []Finding, err error) {
-		for _, at := range places(s, func(_ *monitor.Group, p *monitor.Partition) bool { return p.Status == bad }) {
+		ofMembers := bad == monitor.Stop || bad == monitor.Stall
+		is := func(g *monitor.Group, p *monitor.Partition) bool {
+			return p.Status == bad && (staffed(g) || !ofMembers)
+		}
+		for _, at := range places(s, is) {
 			numbers := strings.TrimSuffix(at.where(), " of "+at.topic)
 			summary := fmt.Sprintf(text, at.group.ID, numbers, at.topic) + fmt.Sprintf("; %d records wait", at.lag())
 			if worst := at.oldest(); worst.TimeLag.Known && worst.TimeLag.Behind > 0 {
@@ -130,8 +148,9 @@ const aMoment = time.Minute
 
 // neverCatchesUp finds members that are behind, and whose lag does not become smaller.
 func neverCatchesUp(s *monitor.Snapshot) (found []Finding, err error) {
-	bad := func(_ *monitor.Group, p *monitor.Partition) bool {
-		return p.Owner >= 0 && p.Status == monitor.OK && p.Lag > 0 && p.Drain < 0 && p.TimeLag.Known && p.TimeLag.Behind > aMoment
+	bad := func(g *monitor.Group, p *monitor.Partition) bool {
+		return staffed(g) && p.Owner >= 0 && p.Status == monitor.OK && p.Lag > 0 && p.Drain < 0 &&
+			p.TimeLag.Known && p.TimeLag.Behind > aMoment
 	}
 	for _, at := range places(s, bad) {
 		found = append(found, Finding{
@@ -149,7 +168,7 @@ func recordsLost() Condition {
 	known := map[place]int64{}
 	return func(s *monitor.Snapshot) (found []Finding, err error) {
 		now := make(map[place]int64, len(known))
-		for _, at := range places(s, func(_ *monitor.Group, p *monitor.Partition) bool { return p.Lost > 0 }) {
+		for _, at := range spots(s, func(_ *monitor.Group, p *monitor.Partition) bool { return p.Lost > 0 }) { // also what is as it was
 			var lost int64
 			for _, p := range at.partitions {
 				lost += p.Lost
@@ -212,6 +231,9 @@ func commitBeyondEnd(s *monitor.Snapshot) (found []Finding, err error) {
 func logs(s *monitor.Snapshot, text string, bad func(*monitor.Log) bool) (found []Finding) {
 	for i := range s.Topics {
 		t := &s.Topics[i]
+		if t.Err != nil {
+			continue // it was not seen
+		}
 		var numbers []int32
 		for k := range t.Partitions {
 			if bad(&t.Partitions[k]) {
@@ -227,7 +249,9 @@ func logs(s *monitor.Snapshot, text string, bad func(*monitor.Log) bool) (found 
 }
 
 func partitionOffline(s *monitor.Snapshot) ([]Finding, error) {
-	return logs(s, "%s of %s without a leader", func(l *monitor.Log) bool { return l.Leader < 0 }), nil
+	return logs(s, "%s of %s without a leader", func(l *monitor.Log) bool {
+		return l.Leader < 0 && !errors.Is(l.Err, kerr.UnknownTopicOrPartition)
+	}), nil
 }
 
 func underReplicated(s *monitor.Snapshot) ([]Finding, error) {
@@ -241,7 +265,7 @@ const hangs = 16 * time.Minute
 
 func transactionHanging(s *monitor.Snapshot) ([]Finding, error) {
 	return logs(s, "a transaction hangs on %s of %s", func(l *monitor.Log) bool {
-		return !l.OpenSince.IsZero() && s.At.Sub(l.OpenSince) > hangs
+		return l.Stable >= 0 && !l.OpenSince.IsZero() && s.At.Sub(l.OpenSince) > hangs
 	}), nil
 }
 

@@ -12,7 +12,7 @@ type match struct {
 type tracked struct {
 	Alert
 
-	// LastFound is when it was found last.
+	// LastFound is when it was found last; time in which nobody could see whether it is so is left out.
 	LastFound time.Time `json:"last_found"`
 
 	// KeepFiring is its rule's.
@@ -24,7 +24,27 @@ type tracked struct {
 	// Muted says that it was silenced while it fired.
 	Muted bool `json:"muted,omitempty"`
 
-	restored bool // from the state file, and not found since
+	// Before is what it was when it was resolved last; nil for never.
+	Before *past `json:"before,omitempty"`
+
+	restored bool      // from the state file, and not found since
+	judged   time.Time // when it was last seen whether it is so
+	unseen   bool      // nobody could see that since
+}
+
+// past is an alert that is over.
+type past struct {
+	Alert
+
+	Muted bool `json:"muted,omitempty"`
+}
+
+// latest is what receivers may be told of: an alert that is pending again still is what it was before.
+func (t *tracked) latest() past {
+	if t.State == Pending && t.Before != nil {
+		return *t.Before
+	}
+	return past{t.Alert, t.Muted}
 }
 
 // told is what a receiver knows of an alert: that it fires since a time, or is resolved.
@@ -52,9 +72,11 @@ func (a *Alerter) judge(now time.Time, found []match, held func(*tracked) bool) 
 			a.alerts[key] = t
 			a.version++
 		case t.State == Resolved:
+			t.Before = &past{t.Alert, t.Muted}
 			t.begin(now)
 			a.version++
 		}
+		t.sees(now)
 		t.Annotations, t.Value, t.LastFound, t.KeepFiring, t.restored = one.Annotations, one.Value, now, m.rule.KeepFiring, false
 		if t.State == Pending && now.Sub(t.Since) >= m.rule.For {
 			t.State, t.FiredAt = Firing, now
@@ -63,6 +85,7 @@ func (a *Alerter) judge(now time.Time, found []match, held func(*tracked) bool) 
 	}
 	for key, t := range a.alerts {
 		if !seen[key] && !held(t) {
+			t.sees(now)
 			a.missing(key, t, now)
 		}
 		if t.Silenced = silenced(a.cfg.Silences, &t.Alert, now); t.Silenced != "" && t.State == Firing {
@@ -75,14 +98,29 @@ func (a *Alerter) judge(now time.Time, found []match, held func(*tracked) bool) 
 	}
 }
 
+// sees has time in which nobody could see whether an alert is so not count: neither for its rule's For nor for KeepFiring.
+func (t *tracked) sees(now time.Time) {
+	if t.unseen {
+		dark := now.Sub(t.judged)
+		t.LastFound = t.LastFound.Add(dark)
+		if t.State == Pending {
+			t.Since = t.Since.Add(dark)
+		}
+	}
+	t.unseen, t.judged = false, now
+}
+
 // begin makes of an alert a new one. What receivers were told of an older one stays.
 func (t *tracked) begin(now time.Time) {
-	t.State, t.Since, t.FiredAt, t.ResolvedAt, t.Muted = Pending, now, time.Time{}, time.Time{}, false
+	t.unseen, t.State, t.Since, t.FiredAt, t.ResolvedAt, t.Muted = false, Pending, now, time.Time{}, time.Time{}, false
 }
 
 // missing goes on with an alert that is not so any more.
 func (a *Alerter) missing(key string, t *tracked, now time.Time) {
 	switch {
+	case t.State == Pending && t.Before != nil: // somebody may not know yet that it was over
+		t.Alert, t.Muted, t.Before = t.Before.Alert, t.Before.Muted, nil
+		a.version++
 	case t.State == Pending:
 		delete(a.alerts, key)
 		a.version++
@@ -98,7 +136,7 @@ func (a *Alerter) done(t *tracked, now time.Time) bool {
 		return true
 	}
 	for _, o := range a.outlets {
-		if o.wants(t) && o.news(t, now) {
+		if _, news := o.news(t, now); news {
 			return false
 		}
 	}

@@ -95,11 +95,11 @@ func timeLagRules(objectives []Objective) (rules []Rule) {
 
 // timeLag finds who is further behind than an objective allows.
 func timeLag(o Objective, byDefault bool, fits func(group, topic string) bool) Condition {
-	late := func(_ *monitor.Group, p *monitor.Partition) bool {
+	late := func(g *monitor.Group, p *monitor.Partition) bool {
 		if !p.TimeLag.Known || p.TimeLag.Behind <= o.TimeLag {
 			return false
 		}
-		return !byDefault || p.Owner >= 0 && (p.Drain < 0 || p.Drain > o.TimeLag)
+		return !byDefault || staffed(g) && p.Owner >= 0 && (p.Drain < 0 || p.Drain > o.TimeLag)
 	}
 	return func(s *monitor.Snapshot) (found []Finding, err error) {
 		for _, at := range places(s, late) {

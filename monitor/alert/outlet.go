@@ -143,23 +143,26 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// wants tells whether the receiver is told of an alert at all.
-func (o *outlet) wants(t *tracked) bool { return fit(o.Match, &t.Alert) }
-
-// news tells whether there is something about an alert that the receiver does not know.
-func (o *outlet) news(t *tracked, now time.Time) bool {
-	known := t.Told[o.Name]
-	current := known.FiredAt.Equal(t.FiredAt)
-	switch t.State {
-	case Firing:
-		return !current || known.State != Firing || o.Repeat > 0 && now.Sub(known.At) >= o.Repeat
-	case Resolved:
-		if current {
-			return known.State == Firing
+// news is what the receiver is to be told of an alert; ok is false where it knows all, or does not want to.
+func (o *outlet) news(t *tracked, now time.Time) (one Alert, ok bool) {
+	known, is := t.Told[o.Name], t.latest()
+	current := known.FiredAt.Equal(is.FiredAt)
+	switch {
+	case is.State == Pending || !fit(o.Match, &t.Alert):
+		return one, false
+	case known.State == Firing && !current: // first, that what it knows of is over
+		end := is.Since
+		if t.Before != nil {
+			end = t.Before.ResolvedAt
 		}
-		return !t.Muted || known.State == Firing // it hears of what it missed, unless that was silenced
+		is.State, is.FiredAt, is.ResolvedAt = Resolved, known.FiredAt, end
+		return is.Alert, true
+	case is.State == Firing:
+		return is.Alert, !current || known.State != Firing || o.Repeat > 0 && now.Sub(known.At) >= o.Repeat
+	case current:
+		return is.Alert, known.State == Firing
 	default:
-		return false
+		return is.Alert, !is.Muted // it hears of what it missed, unless that was silenced
 	}
 }
 
@@ -168,8 +171,8 @@ func (a *Alerter) due(o *outlet, now time.Time) (all []Alert) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, t := range a.alerts {
-		if o.wants(t) && o.news(t, now) && silenced(a.cfg.Silences, &t.Alert, now) == "" {
-			all = append(all, t.Alert)
+		if one, news := o.news(t, now); news && silenced(a.cfg.Silences, &t.Alert, now) == "" {
+			all = append(all, one)
 		}
 	}
 	slices.SortFunc(all, byUrgency)

@@ -18,15 +18,18 @@ import (
 type phone struct {
 	mu    sync.Mutex
 	calls []string // what was told, and when, since the stage was set
+	told  []Alert
 	began time.Time
 	err   error
 	hangs bool
+	takes time.Duration // how long it takes
 }
 
 func (p *phone) Send(ctx context.Context, m Message) error {
 	p.mu.Lock()
 	err, hangs := p.err, p.hangs
 	p.mu.Unlock()
+	time.Sleep(p.takes)
 	if hangs {
 		<-ctx.Done()
 		return ctx.Err()
@@ -36,6 +39,7 @@ func (p *phone) Send(ctx context.Context, m Message) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.told = append(p.told, m.Alerts...)
 	for _, a := range m.Alerts {
 		p.calls = append(p.calls, fmt.Sprintf("%s %s %s/%s", time.Since(p.began).Round(time.Second), a.State, a.Name(), a.Labels[LabelGroup]))
 	}

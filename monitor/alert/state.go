@@ -42,7 +42,7 @@ func (a *Alerter) load() error {
 		return a.save()
 	}
 	for _, t := range s.Alerts {
-		t.restored = true
+		t.restored, t.unseen, t.judged = true, true, t.LastFound
 		a.alerts[t.Fingerprint()] = t
 	}
 	return nil

@@ -34,7 +34,7 @@ func TestStateOverRestarts(t *testing.T) {
 		s.end()
 		s = set(t, cfg)
 		s.show(2*time.Minute, good)
-		p.expect(t, "1m0s firing Stalled/billing", "14m50s resolved Stalled/billing")
+		p.expect(t, "1m0s firing Stalled/billing", "15m10s resolved Stalled/billing")
 		if info, err := os.Stat(cfg.StateFile); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%v, %v", info, err)
 		}

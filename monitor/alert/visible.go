@@ -1,21 +1,42 @@
 package alert
 
 import (
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/sluice-go/sluice/monitor"
 )
 
-// visible tells whether a snapshot can say that something is over: whether it saw the group and the topic that an alert is about. What is
-// not there any more was seen to be gone.
-func visible(s *monitor.Snapshot, group, topic string) bool {
+// dark tells whether a round saw nothing of what a finding or an alert is about: the snapshot has it as it was before.
+func dark(s *monitor.Snapshot, group, topic string) bool {
 	if group == "" && topic == "" {
+		return false
+	}
+	if trouble(s, "metadata") {
 		return true
 	}
-	for _, p := range s.Problems {
-		if p.What == "metadata" {
-			return false
-		}
+	if g, ok := s.Group(group); group != "" {
+		return ok && g.Err != nil && !g.AsOf.Equal(s.At)
+	}
+	t, ok := s.Topic(topic)
+	return ok && t.Err != nil
+}
+
+func trouble(s *monitor.Snapshot, what string) bool {
+	return slices.ContainsFunc(s.Problems, func(p monitor.Problem) bool { return p.What == what })
+}
+
+// unseen tells whether a round did not see a row: what is not known of it is as it was.
+func unseen(p *monitor.Partition) bool {
+	return p.Err != nil && !errors.Is(p.Err, monitor.ErrBeyondEnd) && !errors.Is(p.Err, monitor.ErrNoPartition)
+}
+
+// visible tells whether a snapshot can say that something is over: whether it saw all of the group and the topic that an alert is about.
+// What is not there any more was seen to be gone.
+func visible(s *monitor.Snapshot, group, topic string) bool {
+	if dark(s, group, topic) {
+		return false
 	}
 	if group == "" {
 		return topicVisible(s, topic)
@@ -24,24 +45,29 @@ func visible(s *monitor.Snapshot, group, topic string) bool {
 	if !ok {
 		return true
 	}
-	if !g.AsOf.Equal(s.At) {
+	if g.Err != nil { // its members are not known
 		return false
 	}
 	for i := range g.Partitions {
-		if p := &g.Partitions[i]; (topic == "" || p.Topic == topic) && p.Err != nil && !beyond(p) {
+		if p := &g.Partitions[i]; (topic == "" || p.Topic == topic) && unseen(p) {
 			return false
 		}
 	}
 	return true
 }
 
+// overlooked tells whether a group that a snapshot does not have may be there all the same: who coordinates it may just not say so.
+func overlooked(s *monitor.Snapshot, group string) bool {
+	if _, ok := s.Group(group); ok || group == "" {
+		return false
+	}
+	return trouble(s, "groups") || !topicVisible(s, "__consumer_offsets")
+}
+
 func topicVisible(s *monitor.Snapshot, topic string) bool {
 	t, ok := s.Topic(topic)
-	if !ok {
-		return true
-	}
-	if t.Err != nil {
-		return false
+	if !ok || t.Err != nil {
+		return !ok
 	}
 	for i := range t.Partitions {
 		if t.Partitions[i].Err != nil {
