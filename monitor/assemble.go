@@ -131,9 +131,7 @@ func (r *round) group(id string, a *groupAnswer, before *Snapshot) Group {
 		p := &g.Partitions[i]
 		g.Status = g.Status.Worse(p.Status)
 		g.Lag += max(p.Lag, 0)
-		if p.TimeLag.Known && (!g.TimeLag.Known || p.TimeLag.Behind > g.TimeLag.Behind) {
-			g.TimeLag = p.TimeLag
-		}
+		g.TimeLag = g.TimeLag.worse(p.TimeLag)
 	}
 	return g
 }

@@ -117,7 +117,8 @@ type Group struct {
 	// Status is the worst of its partitions'.
 	Status Status
 
-	// Lag is the sum of the partitions' lags, as far as they are known. TimeLag is the largest one of those.
+	// Lag is the sum of the partitions' lags, as far as they are known. TimeLag is the largest one that is known; AtLeast, where one of
+	// the others may be larger.
 	Lag     int64
 	TimeLag TimeLag
 

@@ -21,6 +21,15 @@ type TimeLag struct {
 	AtLeast bool
 }
 
+// worse is the time lag of two partitions: the larger one that is known, and at least that where one of them may be larger.
+func (l TimeLag) worse(than TimeLag) TimeLag {
+	if than.Known && (!l.Known || than.Behind > l.Behind) {
+		l, than = than, l
+	}
+	l.AtLeast = l.AtLeast || than.AtLeast
+	return l
+}
+
 // timeLagOf is the age at now of the first record from commit on that its log still holds. end is where the group can read to.
 func timeLagOf(h *history, now time.Time, commit, start, end int64) TimeLag {
 	oldest := max(commit, start)

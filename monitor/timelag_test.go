@@ -295,3 +295,21 @@ func TestTimeLagOfRecordsWithoutATime(t *testing.T) {
 		}
 	})
 }
+
+// A bound says nothing of what lies above it, however much older another partition's records are known to be.
+func TestTheTimeLagOfManyPartitions(t *testing.T) {
+	t.Parallel()
+	known := TimeLag{Known: true, Behind: time.Hour, Within: time.Second}
+	bound := TimeLag{Known: true, Behind: time.Minute, AtLeast: true}
+	both := TimeLag{Known: true, Behind: time.Hour, Within: time.Second, AtLeast: true}
+	for _, x := range []struct{ a, b, want TimeLag }{
+		{TimeLag{}, TimeLag{}, TimeLag{}},
+		{TimeLag{}, known, known},
+		{known, TimeLag{Known: true}, known},
+		{known, bound, both},
+	} {
+		if x.a.worse(x.b) != x.want || x.b.worse(x.a) != x.want {
+			t.Errorf("of %+v and %+v: %+v and %+v, want %+v", x.a, x.b, x.a.worse(x.b), x.b.worse(x.a), x.want)
+		}
+	}
+}

@@ -1,6 +1,10 @@
 package burrow
 
-import "github.com/sluice-go/sluice/monitor"
+import (
+	"fmt"
+
+	"github.com/sluice-go/sluice/monitor"
+)
 
 // request is what every answer says of its question.
 type request struct {
@@ -122,40 +126,72 @@ func offsetOf(l monitor.Look) *offset {
 	return &offset{l.Commit, l.At.UnixMilli(), l.At.UnixMilli(), l.Lag}
 }
 
-// statusOf is how a group does: all of its partitions, or those that are not well. As with Burrow, what is worse than WARN is ERR.
-func statusOf(cluster string, g *monitor.Group, all bool) groupStatus {
+// statusOf is how a group does: all of its partitions, or those that are not well. As with Burrow, what is worse than WARN is ERR. OK is
+// said only of what was seen: an OK that is as it was is NOTFOUND, and complete tells how much was not seen. away is why nothing was.
+func statusOf(cluster string, g *monitor.Group, away error, all bool) groupStatus {
 	s := groupStatus{Cluster: cluster, Group: g.ID, Status: monitor.Unknown.String(), Partitions: []*partitionStatus{}}
-	worst, complete := monitor.Unknown, 0
+	worst, complete, unseen := monitor.Unknown, 0, away != nil
 	for i := range g.Partitions {
 		p := &g.Partitions[i]
-		if p.Commit < 0 {
+		if p.Commit < 0 && p.Err == nil {
 			continue
 		}
+		status, watched := p.Status, p.Watched
+		if away != nil || p.Err != nil {
+			watched, unseen = 0, true
+			if status == monitor.OK {
+				status = monitor.Unknown
+			}
+		}
 		one := &partitionStatus{
-			Topic: p.Topic, Partition: p.Partition, Status: p.Status.String(), Start: offsetOf(p.First), End: offsetOf(p.Last),
-			CurrentLag: max(p.Lag, 0), Complete: p.Watched,
+			Topic: p.Topic, Partition: p.Partition, Status: status.String(), Start: offsetOf(p.First), End: offsetOf(p.Last),
+			CurrentLag: max(p.Lag, 0), Complete: watched,
 		}
 		one.Owner, one.ClientID = owner(g, p)
-		worst = worst.Worse(p.Status)
+		worst = worst.Worse(status)
 		s.Count++
 		s.TotalLag += one.CurrentLag
-		if p.Watched >= 1 {
+		if watched >= 1 {
 			complete++
 		}
 		if s.MaxLag == nil || one.CurrentLag > s.MaxLag.CurrentLag {
 			s.MaxLag = one
 		}
-		if all || p.Status != monitor.OK {
+		if all || status != monitor.OK {
 			s.Partitions = append(s.Partitions, one)
 		}
 	}
 	if s.Count > 0 {
 		s.Complete = float64(complete) / float64(s.Count)
 	}
-	if s.Status = worst.String(); worst > monitor.Warn {
+	switch {
+	case worst > monitor.Warn:
 		s.Status = "ERR"
+	case worst == monitor.Warn || !unseen:
+		s.Status = worst.String()
 	}
 	return s
+}
+
+// awayOf is why nothing of a group was seen in the last round; nil where its commits were.
+func awayOf(s *monitor.Snapshot, g *monitor.Group) error {
+	if g.AsOf.Equal(s.At) && len(g.Partitions) > 0 {
+		return nil
+	}
+	return g.Err
+}
+
+// unseen is why some of a group was not seen; nil where all of it was.
+func unseen(g *monitor.Group, away error) error {
+	if away != nil {
+		return away
+	}
+	for i := range g.Partitions {
+		if p := &g.Partitions[i]; p.Err != nil {
+			return fmt.Errorf("%s[%d]: %w", p.Topic, p.Partition, p.Err)
+		}
+	}
+	return nil
 }
 
 // owner is the host and the client's ID of who has a partition; "" where nobody has it.

@@ -3,6 +3,7 @@ package burrow
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -51,6 +52,63 @@ func ask(t *testing.T, h http.Handler, method, path string) (code int, body stri
 	out := httptest.NewRecorder()
 	h.ServeHTTP(out, httptest.NewRequest(method, path, http.NoBody))
 	return out.Code, out.Body.String()
+}
+
+// Nothing is said to be OK that was not seen: neither a whole group, nor one whose partition has gone out of sight.
+func TestWhatCannotBeSeen(t *testing.T) {
+	t.Parallel()
+	away := errors.New("broker 2 does not answer")
+	for name, x := range map[string]struct {
+		change              func(*monitor.Snapshot, *monitor.Group)
+		code                int
+		group, first        string
+		complete, partition float64
+		listed              int // of the two partitions, at /status
+		message             string
+	}{
+		"all is seen": {func(*monitor.Snapshot, *monitor.Group) {}, http.StatusOK, "OK", "OK", 1, 1, 0, "consumer status returned"},
+		"the members are not known, which spoils no status": {func(s *monitor.Snapshot, g *monitor.Group) {
+			g.AsOf, g.Err = s.At, away
+		}, http.StatusOK, "OK", "OK", 1, 1, 0, "consumer status returned"},
+		"no commit was seen": {func(_ *monitor.Snapshot, g *monitor.Group) { g.Err = away },
+			http.StatusOK, "NOTFOUND", "NOTFOUND", 0, 0, 2, "not all of it can be seen: broker 2 does not answer"},
+		"one partition was not": {func(_ *monitor.Snapshot, g *monitor.Group) { g.Partitions[0].Err = away },
+			http.StatusOK, "NOTFOUND", "NOTFOUND", 0.5, 0, 1, "not all of it can be seen: orders[0]: broker 2 does not answer"},
+		"one commit was not, nor ever": {func(_ *monitor.Snapshot, g *monitor.Group) {
+			p := &g.Partitions[0]
+			p.Commit, p.Lag, p.Status, p.Err = -1, -1, monitor.Unknown, away
+		}, http.StatusOK, "NOTFOUND", "NOTFOUND", 0.5, 0, 1, "not all of it can be seen: orders[0]: broker 2 does not answer"},
+		"what stood still when it was seen last": {func(_ *monitor.Snapshot, g *monitor.Group) {
+			g.Partitions[0].Status, g.Err = monitor.Stall, away
+		}, http.StatusOK, "ERR", "STALL", 0, 0, 2, "not all of it can be seen: broker 2 does not answer"},
+		"beside one that falls behind": {func(_ *monitor.Snapshot, g *monitor.Group) {
+			g.Partitions[0].Err, g.Partitions[1].Status = away, monitor.Warn
+		}, http.StatusOK, "WARN", "NOTFOUND", 0.5, 0, 2, "not all of it can be seen: orders[0]: broker 2 does not answer"},
+		"never seen": {func(_ *monitor.Snapshot, g *monitor.Group) { g.Partitions, g.Err = nil, away },
+			http.StatusNotFound, "NOTFOUND", "", 0, 0, 0, "not all of it can be seen: broker 2 does not answer"},
+	} {
+		s := some()
+		g := &s.Groups[0]
+		g.AsOf = s.At.Add(-time.Minute)
+		g.Partitions[1].Status, g.Partitions[1].Watched = monitor.OK, 1
+		x.change(s, g)
+		h := Handler(func() *monitor.Snapshot { return s }, "local")
+		var status, lag consumerStatus
+		code, body := ask(t, h, http.MethodGet, "/v3/kafka/local/consumer/billing/status")
+		_, all := ask(t, h, http.MethodGet, "/v3/kafka/local/consumer/billing/lag")
+		if err := errors.Join(json.Unmarshal([]byte(body), &status), json.Unmarshal([]byte(all), &lag)); err != nil {
+			t.Fatal(err)
+		}
+		one := partitionStatus{}
+		if len(lag.Status.Partitions) > 0 {
+			one = *lag.Status.Partitions[0]
+		}
+		if code != x.code || status.Status.Status != x.group || lag.Status.Status != x.group || one.Status != x.first ||
+			status.Status.Complete != x.complete || one.Complete != x.partition || len(status.Status.Partitions) != x.listed ||
+			!strings.HasSuffix(status.Message, x.message) || lag.Message != status.Message {
+			t.Errorf("%s: %d\n%s%s", name, code, body, all)
+		}
+	}
 }
 
 // Names and shapes are what Burrow's clients read.

@@ -183,9 +183,13 @@ func (q *question) status(all bool) {
 	if !ok {
 		g = &monitor.Group{ID: q.r.PathValue("group")}
 	}
-	s, code := statusOf(q.cluster(), g, all), http.StatusOK
+	away := awayOf(q.snapshot, g)
+	s, code, message := statusOf(q.cluster(), g, away, all), http.StatusOK, "consumer status returned"
 	if s.Count == 0 {
 		code = http.StatusNotFound
 	}
-	q.write(code, consumerStatus{head{Message: "consumer status returned"}, s, q.request()})
+	if err := unseen(g, away); err != nil {
+		message += ", but not all of it can be seen: " + err.Error()
+	}
+	q.write(code, consumerStatus{head{Message: message}, s, q.request()})
 }

@@ -34,36 +34,63 @@ func (l Limit) Exceeded(s Snapshot) (why []string) {
 	}
 	for i := range s.Groups {
 		g := &s.Groups[i]
-		if g.Error != "" {
+		switch {
+		case g.Error != "":
 			why = append(why, fmt.Sprintf("group %s: %s", clean(g.Group), g.Error))
+		case len(g.Topics) == 0 && g.reads():
+			why = append(why, fmt.Sprintf("group %s: its lag is not known: it has no commit, and no member of it has a partition",
+				clean(g.Group)))
 		}
 		for k := range g.Topics {
 			r := &g.Topics[k]
-			if text := l.judge(r); text != "" {
-				why = append(why, fmt.Sprintf("group %s, topic %s: %s", clean(g.Group), clean(r.Topic), text))
+			for _, text := range []string{l.exceededBy(r), l.unknown(r)} {
+				if text != "" {
+					why = append(why, fmt.Sprintf("group %s, topic %s: %s", clean(g.Group), clean(r.Topic), text))
+				}
 			}
 		}
 	}
 	return why
 }
 
-func (l Limit) judge(r *Row) string {
+// reads tells whether a group may read topics at all: those of workers (Kafka Connect) and registries do not.
+func (g *Group) reads() bool { return g.ProtocolType == "" || g.ProtocolType == "consumer" }
+
+// exceededBy says by what a row is known to be too far behind.
+func (l Limit) exceededBy(r *Row) string {
 	switch {
-	case r.order == unseen:
-		return "its lag is not known: " + r.Error
-	case r.Lag == nil: // without a commit, nobody knows what it has read
-		return "its lag is not known: it has no commit"
+	case r.Lag == nil || *r.Lag == 0:
+		return ""
 	case l.age < 0 && *r.Lag > l.records:
 		return fmt.Sprintf("the lag is %d, more than %d", *r.Lag, l.records)
-	case l.age < 0 || *r.Lag == 0:
-		return ""
-	case r.TimeLag == nil:
-		return "its time lag is not known"
-	case r.TimeLag.Seconds > l.age.Seconds():
+	case l.age >= 0 && r.TimeLag != nil && r.TimeLag.Seconds > l.age.Seconds():
 		return fmt.Sprintf("the time lag is %s, more than %v", r.TimeLag, l.age)
-	case r.TimeLag.AtLeast:
+	default:
+		return ""
+	}
+}
+
+// unknown says what keeps a row that is not known to be too far behind from being known to be near enough.
+func (l Limit) unknown(r *Row) string {
+	switch {
+	case r.Error != "":
+		return "its lag is not known: " + r.Error
+	case r.uncommitted > 0: // nobody knows what it has read
+		return fmt.Sprintf("its lag is not known: %s and no commit", partitionsHave(r.uncommitted))
+	case l.age < 0 || r.TimeLag != nil && r.TimeLag.Seconds > l.age.Seconds():
+		return ""
+	case r.undated > 0:
+		return fmt.Sprintf("its time lag is not known: %s of an unknown age", partitionsHave(r.undated))
+	case r.TimeLag != nil && r.TimeLag.AtLeast:
 		return fmt.Sprintf("the time lag may be more than %v: the records were there when it was first looked for them", l.age)
 	default:
 		return ""
 	}
+}
+
+func partitionsHave(n int) string {
+	if n == 1 {
+		return "1 of its partitions has records"
+	}
+	return fmt.Sprintf("%d of its partitions have records", n)
 }

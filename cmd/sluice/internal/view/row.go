@@ -33,7 +33,7 @@ func oneLook(r rank) string {
 // rankOf says how a partition does. One look knows no more than whether there is something to read.
 func (f Filter) rankOf(p *monitor.Partition) rank {
 	switch {
-	case p.Err != nil && p.Lag < 0:
+	case p.Err != nil && (f.OneLook || p.Lag < 0):
 		return unseen
 	case !f.OneLook && p.Status == monitor.Stop:
 		return stop
@@ -92,10 +92,14 @@ func (r *Row) add(p *monitor.Partition, order rank) {
 	}
 	if p.Commit < 0 {
 		r.Uncommitted++
+		if p.End < 0 || p.End != p.Start {
+			r.uncommitted++
+		}
 	}
-	if l := timeLag(p.TimeLag); l != nil && (r.TimeLag == nil || l.Seconds > r.TimeLag.Seconds) {
-		r.TimeLag = l
+	if p.Lag > 0 && !p.TimeLag.Known {
+		r.undated++
 	}
+	r.TimeLag = worse(r.TimeLag, timeLag(p.TimeLag))
 	if d := seconds(p.Drain); d != nil && (r.Drain == nil || *d > *r.Drain) {
 		r.Drain = d
 	}
@@ -107,6 +111,19 @@ func (r *Row) add(p *monitor.Partition, order rank) {
 	if r.Error == "" {
 		r.Error = text(p.Err)
 	}
+}
+
+// worse is the time lag of two partitions.
+func worse(a, b *TimeLag) *TimeLag {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	case b.Seconds > a.Seconds:
+		a, b = b, a
+	}
+	return &TimeLag{a.Seconds, a.Within, a.AtLeast || b.AtLeast}
 }
 
 func (f Filter) partition(g *monitor.Group, p *monitor.Partition) Partition {

@@ -56,7 +56,8 @@ type Group struct {
 	Error        string     `json:"error,omitempty"`
 }
 
-// TimeLag is the age of the oldest record that is not handled.
+// TimeLag is the age of the oldest record that is not handled. Of many partitions it is the largest one that is known; AtLeast says that
+// one of them may have older records.
 type TimeLag struct {
 	Seconds float64 `json:"seconds"`
 	Within  float64 `json:"within_seconds"`
@@ -77,7 +78,9 @@ type Row struct {
 	Partitions    []Partition `json:"partitions,omitempty"`
 	Error         string      `json:"error,omitempty"`
 
-	order rank
+	order       rank
+	uncommitted int // partitions without a commit that have records, or may have some
+	undated     int // partitions with records of an unknown age
 }
 
 // Partition is how a group does on a partition.
@@ -161,7 +164,8 @@ func (f Filter) groupOf(g *monitor.Group) (out Group, ok bool) {
 	if f.OneLook {
 		out.Status = oneLook(worstRow(out.Topics))
 	}
-	return out, len(out.Topics) > 0 || f.Topic == nil
+	// Nobody knows which topics a group reads that cannot be seen.
+	return out, len(out.Topics) > 0 || f.Topic == nil || g.Err != nil
 }
 
 func topicOf(t *monitor.Topic) Topic {

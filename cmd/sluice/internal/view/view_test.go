@@ -184,9 +184,9 @@ func TestLimit(t *testing.T) {
 		{"49h", "nightly", []string{"the time lag is ≥2d02h, more than 49h0m0s"}},
 		{"51h", "nightly", []string{"may be more than 51h0m0s"}},
 		{"5", "nightly", nil},
-		{"0", "waiting", []string{"it has no commit"}},
+		{"0", "waiting", []string{"1 of its partitions has records and no commit"}},
 		{"0", "gone", []string{"broker 2 does not answer"}},
-		{"0", "empty", nil},
+		{"0", "empty", []string{"group empty: its lag is not known: it has no commit, and no member of it has a partition"}},
 		{"0", "nobody", []string{"there is no such group"}},
 	} {
 		limit, err := ParseLimit(x.limit)
@@ -205,6 +205,68 @@ func TestLimit(t *testing.T) {
 	}
 	if got := (Limit{}).Exceeded(Snapshot{}); got != nil {
 		t.Errorf("no limit: %q", got)
+	}
+}
+
+// What a row's sums leave out may be any lag: none of it passes for one that is small, nor behind one that is known.
+func TestLimitOfWhatCannotBeSeen(t *testing.T) {
+	t.Parallel()
+	away := errors.New("broker 2 does not answer")
+	seen := monitor.Partition{Topic: "orders", Commit: 9, End: 10, Stable: 10, Readable: 10, Lag: 1, TimeLag: monitor.TimeLag{Known: true, Behind: time.Minute}}
+	second := func(change func(*monitor.Partition)) monitor.Partition {
+		p := seen
+		p.Partition = 1
+		change(&p)
+		return p
+	}
+	for name, x := range map[string]struct {
+		p           monitor.Partition
+		records, by string // what the limits of 5 records and of 5 minutes say
+	}{
+		"seen": {second(func(*monitor.Partition) {}), "", ""},
+		"a log that is empty needs no commit": {second(func(p *monitor.Partition) {
+			p.Commit, p.Start, p.End, p.Lag, p.Readable, p.TimeLag = -1, 10, 10, -1, -1, monitor.TimeLag{}
+		}), "", ""},
+		"no commit": {second(func(p *monitor.Partition) {
+			p.Commit, p.Lag, p.Readable, p.TimeLag = -1, -1, -1, monitor.TimeLag{}
+		}), "1 of its partitions has records and no commit", "1 of its partitions has records and no commit"},
+		"as it was seen before": {second(func(p *monitor.Partition) { p.Err = away }), "broker 2 does not answer", "broker 2 does not answer"},
+		"never seen": {second(func(p *monitor.Partition) {
+			p.Commit, p.Lag, p.End, p.Readable, p.TimeLag, p.Err = -1, -1, -1, -1, monitor.TimeLag{}, away
+		}), "broker 2 does not answer", "broker 2 does not answer"},
+		"beyond the end": {second(func(p *monitor.Partition) {
+			p.Commit, p.Lag, p.TimeLag, p.Err = 12, 0, monitor.TimeLag{Known: true}, errors.New("commit 12 is beyond the end")
+		}), "beyond the end", "beyond the end"},
+		"a bound below another's age": {second(func(p *monitor.Partition) {
+			p.TimeLag = monitor.TimeLag{Known: true, Behind: time.Second, AtLeast: true}
+		}), "", "may be more than 5m0s"},
+		"of an unknown age": {second(func(p *monitor.Partition) { p.TimeLag = monitor.TimeLag{} }), "", "1 of its partitions has records of an unknown age"},
+	} {
+		for limit, want := range map[string]string{"5": x.records, "5m": x.by} {
+			l, err := ParseLimit(limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &monitor.Snapshot{Groups: []monitor.Group{{ID: "billing", Partitions: []monitor.Partition{seen, x.p}}}}
+			got := l.Exceeded(Filter{OneLook: true}.Of(s))
+			if (len(got) == 0) != (want == "") || len(got) > 1 || !strings.Contains(strings.Join(got, ""), want) {
+				t.Errorf("%s, at most %s: %q; want %q", name, limit, got, want)
+			}
+		}
+	}
+	// What is known to be too much is told beside what is not known, and a topic's name hides no group that cannot be seen.
+	s := &monitor.Snapshot{Groups: []monitor.Group{
+		{ID: "billing", Partitions: []monitor.Partition{second(func(p *monitor.Partition) { p.Lag, p.Err = 7, away })}},
+		{ID: "gone", Err: away},
+		{ID: "workers", ProtocolType: "connect"},
+	}}
+	got := strings.Join(Limit{true, 5, -1}.Exceeded(Filter{OneLook: true, Topic: regexp.MustCompile("orders")}.Of(s)), "\n")
+	if strings.Count(got, "\n") != 2 || !strings.Contains(got, "the lag is 7, more than 5") || !strings.Contains(got, "not known: broker 2") ||
+		!strings.Contains(got, "group gone: broker 2") {
+		t.Errorf("%s", got)
+	}
+	if got := (Limit{true, 5, -1}).Exceeded(Filter{OneLook: true, Group: regexp.MustCompile("workers")}.Of(s)); got != nil {
+		t.Errorf("a group that reads nothing has a lag: %q", got)
 	}
 }
 
