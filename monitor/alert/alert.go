@@ -72,11 +72,14 @@ func fingerprint(labels map[string]string) string {
 
 // byUrgency orders alerts as people want to read them: what fires, then what is worst.
 func byUrgency(a, b Alert) int {
-	return cmp.Or(
+	if order := cmp.Or(
 		cmp.Compare(stateOrder(a.State), stateOrder(b.State)), cmp.Compare(severityOrder(a.Severity()), severityOrder(b.Severity())),
 		strings.Compare(a.Name(), b.Name()), strings.Compare(a.Labels[LabelGroup], b.Labels[LabelGroup]),
-		strings.Compare(a.Labels[LabelTopic], b.Labels[LabelTopic]), strings.Compare(a.Fingerprint(), b.Fingerprint()),
-	)
+		strings.Compare(a.Labels[LabelTopic], b.Labels[LabelTopic]),
+	); order != 0 {
+		return order
+	}
+	return strings.Compare(a.Fingerprint(), b.Fingerprint())
 }
 
 func stateOrder(s State) int { return slices.Index([]State{Firing, Pending, Resolved}, s) }

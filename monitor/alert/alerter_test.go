@@ -123,7 +123,7 @@ func TestReceiversThatFailAndHang(t *testing.T) {
 func TestReceiverThatAsksToWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &phone{began: time.Now(), err: &laterError{errDown, 5 * time.Minute}}
+		p := &phone{began: time.Now(), err: &laterError{errDown, 5 * time.Minute, false}}
 		s := set(t, Config{Rules: stalled(0, -1), Receivers: receiver(p)})
 		s.show(11*time.Minute, bad)
 		if n := s.Receivers()[0].Failed; n != 3 {

@@ -52,6 +52,9 @@ type told struct {
 	FiredAt time.Time `json:"fired_at"`
 	State   State     `json:"state"`
 	At      time.Time `json:"at"`
+
+	// Refused says that it did not take it.
+	Refused bool `json:"refused,omitempty"`
 }
 
 // remembered is how long a resolved alert waits for receivers that cannot be told.

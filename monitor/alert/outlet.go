@@ -27,6 +27,9 @@ type ReceiverStatus struct {
 	// Sent counts messages that arrived, Failed those that did not.
 	Sent, Failed int64
 
+	// Refused counts alerts that the receiver did not take, while it took others.
+	Refused int64
+
 	// Err is why the last message did not arrive; nil when it did. Since is since when none does.
 	Err   error
 	Since time.Time
@@ -39,6 +42,7 @@ const (
 	lastRetry  = time.Minute
 	longestAsk = 10 * time.Minute // that a receiver may ask us to wait
 	batch      = 200              // alerts in one message
+	atOnce     = 5                // messages one after the other, to who wants all of it soon
 )
 
 func newOutlet(a *Alerter, r Receiver) *outlet {
@@ -58,21 +62,31 @@ func (a *Alerter) Receivers() []ReceiverStatus {
 
 // run tells the receiver what it does not know, until the context ends.
 func (o *outlet) run(ctx context.Context) {
+	most := batch
+	if o.hasten() {
+		most *= atOnce
+	}
 	failures := 0
 	for {
 		wait := time.Duration(0)
-		if alerts := o.of.due(o, time.Now()); len(alerts) > 0 {
-			err := o.send(ctx, alerts)
-			if ctx.Err() != nil {
-				return
+		if alerts, more := o.of.due(o, time.Now(), most); len(alerts) > 0 {
+			var err error
+			for part := range slices.Chunk(alerts, batch) {
+				if err = o.tell(ctx, part); err != nil {
+					break
+				}
 			}
-			o.note(err)
-			if err == nil {
-				o.of.told(o, alerts, time.Now())
-				failures, wait = 0, gap
-			} else {
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
 				wait = backoff(failures, err)
 				failures++
+			case more && o.hasten():
+				failures = 0
+				continue
+			default:
+				failures, wait = 0, gap
 			}
 		}
 		if wait > 0 {
@@ -90,15 +104,10 @@ func (o *outlet) run(ctx context.Context) {
 	}
 }
 
-// send tells, within the receiver's time.
-func (o *outlet) send(ctx context.Context, alerts []Alert) error {
-	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
-	defer cancel()
-	err := o.Sender.Send(ctx, Message{Receiver: o.Name, Alerts: alerts, At: time.Now()})
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return errors.New("no answer within " + span(o.Timeout))
-	}
-	return err
+// hasten tells whether there is no gap between messages: an Alertmanager groups by itself, and takes for resolved what it does not hear of.
+func (o *outlet) hasten() bool {
+	_, is := o.Sender.(*Alertmanager)
+	return is
 }
 
 // note keeps how it went, and logs when that changes.
@@ -141,55 +150,4 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-timer.C:
 		return true
 	}
-}
-
-// news is what the receiver is to be told of an alert; ok is false where it knows all, or does not want to.
-func (o *outlet) news(t *tracked, now time.Time) (one Alert, ok bool) {
-	known, is := t.Told[o.Name], t.latest()
-	current := known.FiredAt.Equal(is.FiredAt)
-	switch {
-	case is.State == Pending || !fit(o.Match, &t.Alert):
-		return one, false
-	case known.State == Firing && !current: // first, that what it knows of is over
-		end := is.Since
-		if t.Before != nil {
-			end = t.Before.ResolvedAt
-		}
-		is.State, is.FiredAt, is.ResolvedAt = Resolved, known.FiredAt, end
-		return is.Alert, true
-	case is.State == Firing:
-		return is.Alert, !current || known.State != Firing || o.Repeat > 0 && now.Sub(known.At) >= o.Repeat
-	case current:
-		return is.Alert, known.State == Firing
-	default:
-		return is.Alert, !is.Muted // it hears of what it missed, unless that was silenced
-	}
-}
-
-// due are the alerts that a receiver is to be told of, the most urgent first.
-func (a *Alerter) due(o *outlet, now time.Time) (all []Alert) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, t := range a.alerts {
-		if one, news := o.news(t, now); news && silenced(a.cfg.Silences, &t.Alert, now) == "" {
-			all = append(all, one)
-		}
-	}
-	slices.SortFunc(all, byUrgency)
-	return all[:min(len(all), batch)]
-}
-
-// told notes what a receiver knows now. What has changed meanwhile it does not.
-func (a *Alerter) told(o *outlet, alerts []Alert, now time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for i := range alerts {
-		if t := a.alerts[alerts[i].Fingerprint()]; t != nil {
-			if t.Told == nil {
-				t.Told = map[string]told{}
-			}
-			t.Told[o.Name] = told{alerts[i].FiredAt, alerts[i].State, now}
-		}
-	}
-	a.version++
 }

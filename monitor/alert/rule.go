@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"maps"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +54,8 @@ type Finding struct {
 	// Group and Topic are labels of the alert; empty where it is about none.
 	Group, Topic string
 
-	// Labels are others. Take care that there are not too many different ones: each is an alert of its own.
+	// Labels are others. Take care that there are not too many different ones: each is an alert of its own. In a name, what is no letter,
+	// digit or underscore becomes an underscore; labels of the rule itself stay as they are.
 	Labels map[string]string
 
 	// Summary says what it is, in a sentence.
@@ -133,15 +136,14 @@ const Runbook = "https://github.com/sluice-go/sluice/blob/main/docs/alerts.md"
 
 // alert is what is told of a finding.
 func (r Rule) alert(f Finding, more map[string]string) Alert {
-	labels := map[string]string{LabelName: r.Name, LabelSeverity: r.Severity}
-	for name, value := range map[string]string{LabelGroup: f.Group, LabelTopic: f.Topic} {
-		if value != "" {
-			labels[name] = value
+	labels := make(map[string]string, 4+len(f.Labels))
+	for _, from := range []map[string]string{more, r.Labels, f.Labels} {
+		for _, name := range slices.Sorted(maps.Keys(from)) {
+			labels[asLabel(name)] = from[name]
 		}
 	}
-	for _, from := range []map[string]string{more, r.Labels, f.Labels} {
-		maps.Copy(labels, from)
-	}
+	maps.Copy(labels, map[string]string{LabelName: r.Name, LabelSeverity: r.Severity, LabelGroup: f.Group, LabelTopic: f.Topic})
+	maps.DeleteFunc(labels, func(name, value string) bool { return name == "" || value == "" }) // an empty label is none
 	for name, value := range labels {
 		labels[name] = strings.ToValidUTF8(value, "\ufffd") // a group's name may be anything
 	}
@@ -152,5 +154,27 @@ func (r Rule) alert(f Finding, more map[string]string) Alert {
 	if IsBuiltIn(r.Name) {
 		annotations[AnnotationRunbook] = Runbook + "#" + strings.ToLower(r.Name)
 	}
-	return Alert{Labels: labels, Annotations: annotations, Value: f.Value}
+	return Alert{Labels: labels, Annotations: annotations, Value: finite(f.Value)}
+}
+
+// asLabel makes a label's name of a text: Alertmanager refuses others.
+func asLabel(name string) string {
+	name = strings.Map(func(c rune) rune {
+		if IsName("_" + string(c)) {
+			return c
+		}
+		return '_'
+	}, name)
+	if name != "" && !IsName(name) {
+		return "_" + name
+	}
+	return name
+}
+
+// finite is a value that JSON can say.
+func finite(v float64) float64 {
+	if math.IsNaN(v) {
+		return 0
+	}
+	return min(max(v, -math.MaxFloat64), math.MaxFloat64)
 }

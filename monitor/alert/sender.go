@@ -94,7 +94,9 @@ func (e Endpoint) post(ctx context.Context, to string, body any, secrets ...stri
 		return nil, fail(fmt.Errorf("it redirects (%d), which is not followed: give the address itself", resp.StatusCode))
 	case resp.StatusCode >= 300:
 		err := fail(fmt.Errorf("it answers %d: %s", resp.StatusCode, short(string(answer), 200)))
-		return nil, &laterError{err, retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+		refuses := resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusRequestEntityTooLarge ||
+			resp.StatusCode == http.StatusUnprocessableEntity
+		return nil, &laterError{err, retryAfter(resp.Header.Get("Retry-After"), time.Now()), refuses}
 	case err != nil:
 		return nil, fail(err)
 	}
@@ -105,7 +107,8 @@ func (e Endpoint) post(ctx context.Context, to string, body any, secrets ...stri
 type laterError struct {
 	error
 
-	after time.Duration // 0: it has not
+	after   time.Duration // 0: it has not
+	refuses bool          // what the message says
 }
 
 // retryAfter reads the header, which has seconds or a date.

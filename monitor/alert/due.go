@@ -1,0 +1,100 @@
+package alert
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// refusedAgain is when an alert is told again that a receiver has refused.
+const refusedAgain = time.Hour
+
+// news is what the receiver is to be told of an alert; ok is false where it knows all, or does not want to.
+func (o *outlet) news(t *tracked, now time.Time) (one Alert, ok bool) {
+	known, is := t.Told[o.Name], t.latest()
+	current := known.FiredAt.Equal(is.FiredAt)
+	switch {
+	case is.State == Pending || !fit(o.Match, &t.Alert):
+		return one, false
+	case known.Refused && current:
+		return is.Alert, is.State == Firing && now.Sub(known.At) >= refusedAgain
+	case known.State == Firing && !current: // first, that what it knows of is over
+		end := is.Since
+		if t.Before != nil {
+			end = t.Before.ResolvedAt
+		}
+		is.State, is.FiredAt, is.ResolvedAt = Resolved, known.FiredAt, end
+		return is.Alert, true
+	case is.State == Firing:
+		return is.Alert, !current || known.State != Firing || o.Repeat > 0 && now.Sub(known.At) >= o.Repeat
+	case current:
+		return is.Alert, known.State == Firing
+	default:
+		return is.Alert, !is.Muted // it hears of what it missed, unless that was silenced
+	}
+}
+
+// due are the alerts that a receiver is to be told of next, and whether there are more: first what it does not know, the
+// most urgent of that, and then what it was told of longest ago.
+func (a *Alerter) due(o *outlet, now time.Time, most int) (next []Alert, more bool) {
+	type candidate struct {
+		Alert
+
+		before time.Time // when it was told the same; zero for never
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var all []candidate
+	for _, t := range a.alerts {
+		one, news := o.news(t, now)
+		if !news || silenced(a.cfg.Silences, &t.Alert, now) != "" {
+			continue
+		}
+		c := candidate{Alert: one}
+		if known := t.Told[o.Name]; known.State == one.State && known.FiredAt.Equal(one.FiredAt) {
+			c.before = known.At
+		}
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b candidate) int { return cmp.Or(a.before.Compare(b.before), byUrgency(a.Alert, b.Alert)) })
+	for _, c := range all[:min(len(all), most)] {
+		next = append(next, c.Alert)
+	}
+	for part := range slices.Chunk(next, batch) {
+		slices.SortFunc(part, byUrgency)
+	}
+	return next, len(all) > most
+}
+
+// told notes what a receiver knows now, or has refused. What has changed meanwhile it does not know.
+func (a *Alerter) told(o *outlet, alerts []Alert, refused bool) {
+	if len(alerts) == 0 {
+		return
+	}
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range alerts {
+		t := a.alerts[alerts[i].Fingerprint()]
+		if t == nil {
+			continue
+		}
+		if t.Told == nil {
+			t.Told = map[string]told{}
+		}
+		knows := told{FiredAt: alerts[i].FiredAt, State: alerts[i].State, At: now}
+		if refused {
+			knows.State, knows.Refused = "", true
+		}
+		t.Told[o.Name] = knows
+	}
+	a.version++
+}
+
+// refused tells whether a receiver has refused an alert before.
+func (a *Alerter) refused(o *outlet, one *Alert) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.alerts[one.Fingerprint()]
+	return t != nil && t.Told[o.Name].Refused
+}
