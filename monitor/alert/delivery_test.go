@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -167,19 +168,25 @@ func TestAnAlertThatIsRefused(t *testing.T) {
 // A receiver that refuses everything is one that fails: nothing is left out, and it is told all when it is mended.
 func TestAReceiverThatRefusesEverything(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := &phone{began: time.Now(), bad: "g"}
-		s := set(t, Config{Rules: stalled(0, -1), Receivers: receiver(p)})
-		s.show(time.Hour, many("g", batch)...)
-		if status := s.Receivers()[0]; status.Refused != 0 || status.Err == nil || status.Failed < 60 || int64(p.asked) > status.Failed*fruitless {
-			t.Errorf("%+v, in %d messages", status, p.asked)
-		}
-		p.bad = "-"
-		s.show(2*time.Minute, many("g", batch)...)
-		if got := len(p.heard()); got != batch {
-			t.Errorf("%d are told", got)
-		}
-	})
+	for _, n := range []int{1, 5, batch} {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &phone{began: time.Now(), bad: "g"}
+				s := set(t, Config{Rules: stalled(0, -1), Receivers: receiver(p)})
+				s.show(time.Hour, many("g", n)...)
+				status := s.Receivers()[0]
+				if status.Refused != 0 || status.Err == nil || status.Failed < 60 || int64(p.asked) > status.Failed*fruitless {
+					t.Errorf("%+v, in %d messages", status, p.asked)
+				}
+				p.bad = "-"
+				s.show(2*time.Minute, many("g", n)...)
+				if got := len(p.heard()); got != n {
+					t.Errorf("%d are told", got)
+				}
+			})
+		})
+	}
 }
 
 // Only what a message says is a reason to tell its parts by themselves: not who says it, nor how often.
