@@ -75,8 +75,7 @@ func (e Endpoint) refused(answer []byte, secrets ...string) error {
 		return errors.New(e.String() + ": its answer is none of a robot: is the address right?")
 	}
 	if *a.Code != 0 {
-		said := fmt.Sprintf("%s: it refuses with %d: %s", e, *a.Code, short(a.Message, 200))
-		return errors.New(scrub(said, append(secrets, e.secrets()...)))
+		return fmt.Errorf("%s: it refuses with %d: %s", e, *a.Code, short(scrub(a.Message, append(secrets, e.secrets()...)), 200))
 	}
 	return nil
 }

@@ -3,12 +3,14 @@ package alert
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,8 +75,8 @@ func (e Endpoint) post(ctx context.Context, to string, body any, secrets ...stri
 		return nil, fail(err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(string(text)))
-	if err != nil {
-		return nil, fail(err)
+	if err != nil { // it quotes the address
+		return nil, cmp.Or(e.check(), errors.New("has an address that cannot be used"))
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "sluice")
@@ -93,7 +95,7 @@ func (e Endpoint) post(ctx context.Context, to string, body any, secrets ...stri
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return nil, fail(fmt.Errorf("it redirects (%d), which is not followed: give the address itself", resp.StatusCode))
 	case resp.StatusCode >= 300:
-		err := fail(fmt.Errorf("it answers %d: %s", resp.StatusCode, short(string(answer), 200)))
+		err := fail(fmt.Errorf("it answers %d: %s", resp.StatusCode, short(scrub(string(answer), secrets), 200)))
 		refuses := resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusRequestEntityTooLarge ||
 			resp.StatusCode == http.StatusUnprocessableEntity
 		return nil, &laterError{err, retryAfter(resp.Header.Get("Retry-After"), time.Now()), refuses}
@@ -130,35 +132,61 @@ func bare(err error) error {
 	return err
 }
 
-// secrets are the parts of an endpoint that must not be shown.
+// secrets are the parts of an endpoint that must not be shown, as they are and as addresses have them.
 func (e Endpoint) secrets() []string {
 	all := []string{e.URL, e.Authorization}
 	if _, token, ok := strings.Cut(e.Authorization, " "); ok {
-		all = append(all, token)
+		all = append(all, loggedIn(token)...)
 	}
 	u, err := url.Parse(e.URL)
 	if err != nil {
 		return all
 	}
-	password, _ := u.User.Password()
-	all = append(all, u.RequestURI(), u.Path, u.RawQuery, password)
+	all = append(all, u.RequestURI(), u.Path, u.RawPath, u.RawQuery)
+	all = append(all, strings.Split(u.EscapedPath(), "/")...)
 	all = append(all, strings.Split(u.Path, "/")...)
+	for _, pair := range strings.Split(u.RawQuery, "&") {
+		_, value, _ := strings.Cut(pair, "=")
+		all = append(all, value)
+	}
 	for _, values := range u.Query() {
 		all = append(all, values...)
+	}
+	if password, ok := u.User.Password(); ok || u.User.Username() != "" {
+		user := u.User.Username()
+		all = append(all, u.User.String(), user, password, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 	}
 	return all
 }
 
-// scrub replaces secrets in a text. What is shorter than six bytes is none.
-func scrub(text string, secrets []string) string {
-	const shortest = 6
-	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // the whole before its parts
-	for _, s := range secrets {
-		if len(s) >= shortest {
-			text = strings.ReplaceAll(text, s, "***")
+// loggedIn are the secrets in what follows "Bearer" or "Basic".
+func loggedIn(token string) []string {
+	all := []string{token}
+	if text, err := base64.StdEncoding.DecodeString(token); err == nil {
+		if _, password, ok := strings.Cut(string(text), ":"); ok {
+			all = append(all, string(text), password)
 		}
 	}
-	return text
+	return all
+}
+
+// strangers are what addresses have before an @: of a proxy, say.
+var strangers = regexp.MustCompile(`://[^/\s@]*@`)
+
+// scrub replaces secrets in a text. What is shorter than four bytes is none. Cut a text after that, or half a secret stays.
+func scrub(text string, secrets []string) string {
+	const shortest = 4
+	var all []string
+	for _, s := range secrets {
+		if len(s) >= shortest {
+			all = append(all, s, url.QueryEscape(s), url.PathEscape(s))
+		}
+	}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // the whole before its parts
+	for _, s := range all {
+		text = strings.ReplaceAll(text, s, "***")
+	}
+	return strangers.ReplaceAllString(text, "://***@")
 }
 
 // short cuts a text.

@@ -19,7 +19,13 @@ const leastRepeat = time.Minute
 func (r *reader) receivers(f field) (all []alert.Receiver) {
 	names := map[string]bool{}
 	for i, f := range r.list(f) {
+		f.Secret = true // an address may stand where another thing is expected
 		parts, _ := r.Object(f, append([]string{"name", "only", "repeat", "timeout"}, kinds...)...)
+		for _, name := range []string{"name", "only", "repeat", "timeout"} {
+			part := parts[name]
+			part.Secret = false
+			parts[name] = part
+		}
 		one := alert.Receiver{
 			Name: r.Text(parts["name"]), Match: r.matchers(parts["only"]), Repeat: r.spanOrNone(parts["repeat"]),
 			Timeout: r.Duration(parts["timeout"]),

@@ -50,11 +50,14 @@ func (ps Problems) sorted() Problems {
 	return ps
 }
 
-// syntaxProblems translates what the YAML library says. Its messages name tokens and never quote a value.
+// syntaxProblems translates what the YAML library says. Its messages name tokens, and quote no value but that of a reference.
 func syntaxProblems(file string, err error) Problems {
 	var out Problems
 	add := func(e *yaml.LoadError) {
 		message := strings.TrimPrefix(e.Message, "yaml: ")
+		if strings.HasPrefix(message, "unknown anchor ") { // it may be a password that begins with a star
+			message = "nothing is named so with a &; put text that begins with * in quotes"
+		}
 		switch message {
 		case "no documents in stream":
 			message = "the file is empty"

@@ -28,6 +28,9 @@ type Field struct {
 	Node *yaml.Node // the value; nil when the field is not there
 	At   *yaml.Node // what to point at when it is not; its key when it is
 	told bool       // it is missing because its parent is not a mapping, which was told
+
+	// Secret has no mistake quote the value, nor a key of it that is not known; what is in it is secret as well.
+	Secret bool
 }
 
 // Read parses a text. The error is of type Problems: it is no YAML.
@@ -88,13 +91,13 @@ func (r *Reader) Badf(f Field, format string, args ...any) {
 func (r *Reader) Object(f Field, known ...string) (fields map[string]Field, keys []string) {
 	fields = map[string]Field{}
 	for _, k := range known {
-		fields[k] = Field{Path: join(f.Path, k), At: f.Node}
+		fields[k] = Field{Path: join(f.Path, k), At: f.Node, Secret: f.Secret}
 	}
 	if !f.Present() {
 		return fields, nil
 	}
 	if f.Node.Kind != yaml.MappingNode {
-		r.Badf(f, "%s where a mapping is expected%s", describe(f.Node), oneOf(known))
+		r.Badf(f, "%s where a mapping is expected%s", f.describe(), oneOf(known))
 		for k, v := range fields {
 			v.told = true
 			fields[k] = v
@@ -113,11 +116,14 @@ func (r *Reader) Object(f Field, known ...string) (fields map[string]Field, keys
 		case old.Present():
 			r.Badf(at, "given twice; first in line %d", old.At.Line)
 			continue
+		case !isKnown && known != nil && f.Secret && Suggestion(key.Value, known...) == "": // an address, maybe
+			r.Badf(Field{Path: f.Path, Node: key}, "unknown key%s", oneOf(known))
+			continue
 		case !isKnown && known != nil:
 			r.Badf(at, "unknown key%s", Hint(key.Value, known))
 			continue
 		}
-		fields[key.Value] = Field{Path: at.Path, Node: value, At: key}
+		fields[key.Value] = Field{Path: at.Path, Node: value, At: key, Secret: f.Secret}
 		keys = append(keys, key.Value)
 	}
 	return fields, keys
@@ -129,7 +135,7 @@ func (r *Reader) Scalar(f Field, want string) (string, bool) {
 		return "", false
 	}
 	if f.Node.Kind != yaml.ScalarNode || f.Node.ShortTag() == "!!null" {
-		r.Badf(f, "%s where %s is expected", describe(f.Node), want)
+		r.Badf(f, "%s where %s is expected", f.describe(), want)
 		return "", false
 	}
 	s, err := Expand(f.Node.Value, r.Env)
@@ -145,7 +151,7 @@ func (r *Reader) Text(f Field) string {
 	if f.Present() && f.Node.Kind == yaml.ScalarNode {
 		switch f.Node.ShortTag() {
 		case "!!int", "!!float", "!!bool":
-			r.Badf(f, "%s where text is expected; put it in quotes if it is meant as text", describe(f.Node))
+			r.Badf(f, "%s where text is expected; put it in quotes if it is meant as text", f.describe())
 			return ""
 		}
 	}
@@ -251,6 +257,21 @@ func join(path, key string) string {
 		return key
 	}
 	return path + "." + key
+}
+
+func (f Field) describe() string {
+	if !f.Secret || f.Node.Kind != yaml.ScalarNode {
+		return describe(f.Node)
+	}
+	switch f.Node.ShortTag() {
+	case "!!null":
+		return "nothing"
+	case "!!int", "!!float":
+		return "a number"
+	case "!!bool":
+		return "a truth value"
+	}
+	return "a text"
 }
 
 func describe(n *yaml.Node) string {
