@@ -26,7 +26,7 @@ func (o *outlet) news(t *tracked, now time.Time) (one Alert, ok bool) {
 		is.State, is.FiredAt, is.ResolvedAt = Resolved, known.FiredAt, end
 		return is.Alert, true
 	case is.State == Firing:
-		return is.Alert, !current || known.State != Firing || o.Repeat > 0 && now.Sub(known.At) >= o.Repeat
+		return is.Alert, !current || known.State != Firing || o.Repeat > 0 && now.Sub(known.At).Abs() >= o.Repeat
 	case current:
 		return is.Alert, known.State == Firing
 	default:

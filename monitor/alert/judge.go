@@ -30,6 +30,7 @@ type tracked struct {
 	restored bool      // from the state file, and not found since
 	judged   time.Time // when it was last seen whether it is so
 	unseen   bool      // nobody could see that since
+	silent   time.Time // when it was silenced last
 }
 
 // past is an alert that is over.
@@ -57,7 +58,7 @@ type told struct {
 	Refused bool `json:"refused,omitempty"`
 }
 
-// remembered is how long a resolved alert waits for receivers that cannot be told.
+// remembered is how long a resolved alert waits for receivers that cannot be told, or until its silence ends and as long after.
 const remembered = 24 * time.Hour
 
 // judge goes on with all alerts: what was found is so, and what was not is over, unless it is held.
@@ -91,8 +92,9 @@ func (a *Alerter) judge(now time.Time, found []match, held func(*tracked) bool) 
 			t.sees(now)
 			a.missing(key, t, now)
 		}
-		if t.Silenced = silenced(a.cfg.Silences, &t.Alert, now); t.Silenced != "" && t.State == Firing {
-			t.Muted = true
+		if t.Silenced = silenced(a.cfg.Silences, &t.Alert, now); t.Silenced != "" {
+			t.silent = now
+			t.Muted = t.Muted || t.State == Firing
 		}
 		if t.State == Resolved && a.done(t, now) {
 			delete(a.alerts, key)
@@ -135,7 +137,7 @@ func (a *Alerter) missing(key string, t *tracked, now time.Time) {
 
 // done tells whether nobody needs to be told of a resolved alert any more.
 func (a *Alerter) done(t *tracked, now time.Time) bool {
-	if now.Sub(t.ResolvedAt) > remembered {
+	if now.Sub(t.ResolvedAt) > remembered && now.Sub(t.silent) > remembered {
 		return true
 	}
 	for _, o := range a.outlets {

@@ -145,7 +145,7 @@ func (e Endpoint) secrets() []string {
 	all = append(all, u.RequestURI(), u.Path, u.RawPath, u.RawQuery)
 	all = append(all, strings.Split(u.EscapedPath(), "/")...)
 	all = append(all, strings.Split(u.Path, "/")...)
-	for _, pair := range strings.Split(u.RawQuery, "&") {
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		_, value, _ := strings.Cut(pair, "=")
 		all = append(all, value)
 	}

@@ -113,3 +113,53 @@ func TestStateFileThatCannotBeWritten(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A restart does not end that no round ends: a round does.
+func TestMonitorStuckOverARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{began: time.Now()}
+		cfg := Config{Rules: []Rule{}, StateFile: filepath.Join(t.TempDir(), "alerts.json"), Receivers: receiver(p)}
+		s := set(t, cfg)
+		time.Sleep(3 * time.Minute)
+		s.end()
+		s = set(t, cfg)
+		time.Sleep(3 * time.Minute)
+		p.expect(t, "2m5s firing MonitorStuck/")
+		s.show(time.Minute, good)
+		p.expect(t, "2m5s firing MonitorStuck/", "6m0s resolved MonitorStuck/")
+	})
+}
+
+// What was told before it was silenced is told to be over when the silence ends, however long that lasts.
+func TestASilenceThatComesWithARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{began: time.Now()}
+		cfg := Config{Rules: stalled(0, -1), StateFile: filepath.Join(t.TempDir(), "alerts.json"), Receivers: receiver(p)}
+		s := set(t, cfg)
+		s.show(time.Minute, bad)
+		s.end()
+		cfg.Silences = []Silence{{Match: []Matcher{{LabelGroup, "bill*"}}, Until: p.began.Add(48 * time.Hour)}}
+		s = set(t, cfg)
+		s.show(47*time.Hour, good)
+		p.expect(t, "0s firing Stalled/billing")
+		s.show(2*time.Hour, good)
+		p.expect(t, "0s firing Stalled/billing", "48h0m0s resolved Stalled/billing")
+		if got := s.states(); len(got) != 0 {
+			t.Errorf("left: %v", got)
+		}
+	})
+}
+
+// A clock that was set back does not keep an Alertmanager from hearing what fires.
+func TestAClockThatWasSetBack(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	o := &outlet{Receiver: Receiver{Name: "am", Repeat: resend}}
+	fires := &tracked{Alert: firing("billing"), Told: map[string]told{"am": {State: Firing, At: now.Add(time.Hour)}}}
+	fires.FiredAt = fires.Told["am"].FiredAt
+	if _, news := o.news(fires, now); !news {
+		t.Error("it is told in an hour")
+	}
+}
