@@ -3,6 +3,7 @@ package monitoring
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,9 +39,20 @@ func knows(t *testing.T, m *servers.Alertmanager, want int, right func(servers.M
 // sender is a monitor's alerter that tells an Alertmanager.
 func sender(t *testing.T, m *servers.Alertmanager) (observe func(monitor.Status)) {
 	t.Helper()
+	a := alerter(t, m, stalls)
+	return func(s monitor.Status) {
+		now := time.Now()
+		g := monitor.Group{ID: "billing \"<&>\" 组", AsOf: now, Partitions: []monitor.Partition{{Topic: "orders", Status: s}}}
+		a.Observe(&monitor.Snapshot{Round: 1, At: now, Groups: []monitor.Group{g}})
+	}
+}
+
+// alerter tells an Alertmanager what a condition finds.
+func alerter(t *testing.T, m *servers.Alertmanager, find alert.Condition) *alert.Alerter {
+	t.Helper()
 	a, err := alert.New(alert.Config{
 		Labels: map[string]string{"cluster": "test"}, Logger: slog.New(slog.DiscardHandler),
-		Rules:     []alert.Rule{{Name: "GroupStalled", KeepFiring: -1, Find: stalls}},
+		Rules:     []alert.Rule{{Name: "GroupStalled", KeepFiring: -1, Find: find}},
 		Receivers: []alert.Receiver{{Name: "ops", Sender: &alert.Alertmanager{Endpoint: alert.Endpoint{URL: m.URL}}}},
 	})
 	if err != nil {
@@ -55,11 +67,7 @@ func sender(t *testing.T, m *servers.Alertmanager) (observe func(monitor.Status)
 	})
 	t.Cleanup(wg.Wait)
 	t.Cleanup(stop)
-	return func(s monitor.Status) {
-		now := time.Now()
-		g := monitor.Group{ID: "billing \"<&>\" 组", AsOf: now, Partitions: []monitor.Partition{{Topic: "orders", Status: s}}}
-		a.Observe(&monitor.Snapshot{Round: 1, At: now, Groups: []monitor.Group{g}})
-	}
+	return a
 }
 
 func stalls(s *monitor.Snapshot) (found []alert.Finding, err error) {
@@ -88,6 +96,27 @@ func TestAlertmanagerIsTold(t *testing.T) {
 	one(monitor.OK)
 	two(monitor.OK)
 	knows(t, m, 0, right)
+}
+
+// The real Alertmanager takes thousands of alerts, with labels that a condition made up, and all of them at once.
+func TestAlertmanagerTakesThousands(t *testing.T) {
+	t.Parallel()
+	m := servers.StartAlertmanager(t)
+	const n = 3000
+	a := alerter(t, m, func(*monitor.Snapshot) (found []alert.Finding, err error) {
+		for i := range n {
+			found = append(found, alert.Finding{Group: strconv.Itoa(i), Labels: map[string]string{"my-label é": "x", "1st": "y", "none": "", "": "z"}})
+		}
+		return found, nil
+	})
+	began := time.Now()
+	a.Observe(&monitor.Snapshot{Round: 1, At: began})
+	knows(t, m, n, func(a servers.ManagedAlert) bool {
+		return a.Labels["my_label__"] == "x" && a.Labels["_1st"] == "y" && len(a.Labels) == 6
+	})
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("after %v", took)
+	}
 }
 
 // An Alertmanager that was away is told when it is back.
