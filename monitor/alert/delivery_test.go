@@ -222,3 +222,25 @@ func TestLabelsOfFindings(t *testing.T) {
 		}
 	}
 }
+
+// A thousand alerts at once are one message in a chat.
+func TestAChatIsNotFlooded(t *testing.T) {
+	t.Parallel()
+	for name, sender := range map[string]func(Endpoint) Sender{
+		"slack":    func(e Endpoint) Sender { return &Slack{e} },
+		"dingtalk": func(e Endpoint) Sender { return &DingTalk{e, ""} },
+		"wecom":    func(e Endpoint) Sender { return &WeCom{e} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				chat := says{status: http.StatusOK, answer: `{"errcode":0}`}
+				s := set(t, Config{Rules: stalled(0, -1), Receivers: receiver(sender(Endpoint{URL: "http://127.0.0.1:1", Transport: chat}))})
+				s.show(time.Minute, many("g", 1000)...)
+				if status := s.Receivers()[0]; status.Sent != 1 || status.Err != nil {
+					t.Errorf("%+v", status)
+				}
+			})
+		})
+	}
+}

@@ -3,6 +3,7 @@ package alert
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -62,16 +63,19 @@ func (a *Alerter) Receivers() []ReceiverStatus {
 
 // run tells the receiver what it does not know, until the context ends.
 func (o *outlet) run(ctx context.Context) {
-	most := batch
-	if o.hasten() {
-		most *= atOnce
+	most, size := batch, batch
+	switch o.Sender.(type) {
+	case *Alertmanager:
+		most = atOnce * batch
+	case *Slack, *DingTalk, DingTalk, *WeCom: // they show the first ones, and count the rest
+		most, size = math.MaxInt, math.MaxInt
 	}
 	failures := 0
 	for {
 		wait := time.Duration(0)
 		if alerts, more := o.of.due(o, time.Now(), most); len(alerts) > 0 {
 			var err error
-			for part := range slices.Chunk(alerts, batch) {
+			for part := range slices.Chunk(alerts, size) {
 				if err = o.tell(ctx, part); err != nil {
 					break
 				}
