@@ -50,3 +50,38 @@ func TestInvariant12WhatATopicTakesIsAskedAgain(t *testing.T) {
 		once(t, c, from)
 	})
 }
+
+// heading is a hook that gives each record a header, as package tracing's does.
+type heading struct{}
+
+// OnProduceRecordBuffered implements kgo.HookProduceRecordBuffered.
+func (heading) OnProduceRecordBuffered(r *kgo.Record) {
+	r.Headers = append(r.Headers, kgo.RecordHeader{Key: "traceparent", Value: make([]byte, 55)})
+}
+
+// What hooks add to records counts as well in what a topic takes.
+func TestInvariant12WhatHooksAddIsCounted(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1}, func(t *testing.T, c *bubble.Cluster) {
+		takesAtMost(t, c, "bills", "10000")
+		const n = 400
+		cfg := configFor(t, c, nil)
+		cfg.ClientOptions = append(cfg.ClientOptions, kgo.WithHooks(heading{}))
+		m := join(t, cfg, func(app *sluice.App) error {
+			return sluice.AddTransact(app, sluice.TransactRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text,
+				Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
+					return []*kgo.Record{{Topic: "bills", Value: []byte(m.Value)}}, nil
+				},
+			})
+		})
+		for i := range 4 {
+			c.Produce("orders", 0, i*n, n, 0)
+			c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == int64(i+1)*n })
+		}
+		m.leave(t)
+		if s := m.app.Stats(); s.CommitsFailed != 1 {
+			t.Errorf("invariant 12: %d transactions were refused, want one", s.CommitsFailed)
+		}
+		once(t, c, 4*n)
+	})
+}

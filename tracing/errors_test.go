@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -55,5 +57,51 @@ func TestErrorTypes(t *testing.T) {
 		if strings.Contains(text(tr.recorder.Ended()[0]), "secret") {
 			t.Errorf("an error's text is told: %s", text(tr.recorder.Ended()[0]))
 		}
+	}
+}
+
+// A handler that does not return has not succeeded.
+func TestACallThatDoesNotReturnIsAnError(t *testing.T) {
+	for name, leave := range map[string]func(){
+		"goexit": runtime.Goexit, "panic": func() { panic("secret") }, "panic with an error": func() { panic(errors.New("secret")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTraced(t, tracing.Config{})
+			one := tr.Process()(func(context.Context, *sluice.Delivery) error { leave(); return nil })
+			batch := tracing.ProcessBatch(tr.Tracer, "g", func(context.Context, sluice.Batch[string]) error { leave(); return nil })
+			var left sync.WaitGroup
+			var recovered []any
+			for _, f := range []func(){
+				func() { _ = one(t.Context(), &sluice.Delivery{Records: []*kgo.Record{{Topic: "orders"}}, Attempt: 1}) },
+				func() {
+					_ = batch(t.Context(), sluice.Batch[string]{Messages: []sluice.Message[string]{{Record: &kgo.Record{Topic: "orders"}, Attempt: 1}}})
+				},
+			} {
+				left.Go(func() {
+					defer func() { recovered = append(recovered, recover()) }()
+					f()
+				})
+				left.Wait()
+			}
+			for _, v := range recovered { // the app has to see it
+				if (v != nil) != (name != "goexit") {
+					t.Errorf("recovered %v", v)
+				}
+			}
+			spans := tr.recorder.Ended()
+			if len(spans) != 2 {
+				t.Fatalf("%d spans", len(spans))
+			}
+			for _, s := range spans {
+				for _, line := range []string{"consumer Error panic", "error.type=string panic", "sluice.outcome=string panic"} {
+					if !strings.Contains(text(s), line) {
+						t.Errorf("without %q:\n%s", line, text(s))
+					}
+				}
+				if strings.Contains(text(s), "secret") {
+					t.Errorf("a panic's text is told: %s", text(s))
+				}
+			}
+		})
 	}
 }

@@ -36,6 +36,7 @@ func (t *Tracer) Process() sluice.Middleware {
 			if span == nil {
 				return next(ctx, d)
 			}
+			err = errUnwound
 			defer ended(span, &err)
 			return next(ctx, d)
 		}
@@ -66,6 +67,7 @@ func ProcessBatch[V any](
 		if span == nil {
 			return handle(ctx, b)
 		}
+		err = errUnwound
 		defer ended(span, &err)
 		return handle(ctx, b)
 	}
@@ -106,9 +108,13 @@ func (t *Tracer) chooses(ctx context.Context, r *kgo.Record) (from sender, ok bo
 		return from, true
 	}
 	if from.remote == nil {
-		from.remote = ctx
+		from.remote = t.skipped.of(ctx)
+		return from, false
 	}
-	if !from.span.IsValid() {
+	switch own := trace.SpanFromContext(ctx); {
+	case own.SpanContext().IsValid(): // somebody's middleware has decided
+		from.remote = trace.ContextWithSpan(from.remote, own) // with the baggage
+	case !from.span.IsValid():
 		from.remote = t.skipped.of(from.remote)
 	}
 	return from, false
@@ -166,14 +172,12 @@ func (t *Tracer) link(span trace.Span, n int, at func(int) *kgo.Record) {
 	}
 }
 
-// ended is deferred itself, and ends a span with an outcome, or with a panic, which goes on.
+// errUnwound is what a call has for an error until it returns. One that panics, or ends its goroutine (runtime.Goexit, as t.FailNow does),
+// never does; an app takes both for the same.
+var errUnwound = &sluice.PanicError{Value: "the handler did not return"}
+
+// ended is deferred, and ends a span with an outcome.
 func ended(span trace.Span, err *error) {
-	if v := recover(); v != nil { //nolint:revive // ended is what is deferred
-		span.SetAttributes(keyOutcome.String("panic"))
-		failed(span, &sluice.PanicError{Value: v})
-		span.End()
-		panic(v) //nolint:forbidigo // the handler's own
-	}
 	switch kind := sluice.OutcomeKind(*err); kind {
 	case "finished":
 	case "skipped", "handed back":

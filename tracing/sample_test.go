@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -59,6 +60,30 @@ func TestSample(t *testing.T) {
 
 func carrying(traceparent string) *kgo.Record {
 	return &kgo.Record{Topic: "orders", Headers: []kgo.RecordHeader{{Key: "traceparent", Value: []byte(traceparent)}}}
+}
+
+// A call that is left out stays in the span that a middleware in front of it began, whatever the sender says.
+func TestALeftOutCallKeepsAMiddlewaresSpan(t *testing.T) {
+	tr := newTraced(t, tracing.Config{Sample: 1e-12, Parent: true})
+	for name, headers := range map[string][]kgo.RecordHeader{
+		"no header":              nil,
+		"a sender, not sampled":  carrying("00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00").Headers,
+		"baggage alone":          {{Key: "baggage", Value: []byte("tenant=acme")}},
+		"a context that is none": carrying("nonsense").Headers,
+	} {
+		mine, span := tr.provider.Tracer("middleware").Start(t.Context(), "mine")
+		seen := call(tr.Tracer, mine, &kgo.Record{Topic: "orders", Headers: headers})
+		if trace.SpanFromContext(seen) != span {
+			t.Errorf("%s: the handler is in %v", name, trace.SpanContextFromContext(seen))
+		}
+		if got := baggage.FromContext(seen).Member("tenant").Value(); name == "baggage alone" && got != "acme" {
+			t.Errorf("%s: the handler sees the tenant %q", name, got)
+		}
+		span.End()
+	}
+	if n := len(tr.named("process orders")); n > 0 {
+		t.Errorf("%d spans", n)
+	}
 }
 
 // A call that is left out allocates nothing: the cost of a topic with a million records a second.

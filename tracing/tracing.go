@@ -49,8 +49,8 @@ type Config struct {
 
 	// Sample is the share of the calls of handlers for which a sampler is asked at all, from 0 to 1, for topics of many thousand
 	// records a second: the SDK's sampler alone takes a good part of a microsecond. The others get no span, and what they send
-	// is not sampled either. A record whose sender was sampled always gets one. With Sample give the SDK a sampler that keeps roots: 1 % is
-	// Sample 0.01 and AlwaysSample. Zero: 1, the sampler is always asked.
+	// is not sampled either, unless a middleware in front has begun a span. A record whose sender was sampled always gets one. With
+	// Sample give the SDK a sampler that keeps roots: 1 % is Sample 0.01 and AlwaysSample. Zero: 1, the sampler is always asked.
 	Sample float64
 
 	// TracerProvider makes the spans. Nil: otel.GetTracerProvider().

@@ -56,14 +56,26 @@ func (t *transaction) placed(r *kgo.Record, alone bool) (apart, own bool) {
 	if most == 0 {
 		return alone, alone
 	}
-	n := encoded(r)
+	n := encoded(r) + int(t.extra.Load())
 	own = alone || batchHeader+n > most
 	apart = own || batchHeader+t.sent[r.Topic]+n > most
 	if apart {
 		clear(t.sent)
 	}
-	t.sent[r.Topic] += n
 	return apart, own
+}
+
+// given notes the room of a record that the client was given just now. Its hooks may have added headers, as those of package tracing do:
+// bare is what it took without. What they add cannot be known before, so the most that was seen is counted for the next one.
+func (t *transaction) given(r *kgo.Record, bare int) {
+	n := encoded(r)
+	more := int64(n - bare)
+	for most := t.extra.Load(); more > most; most = t.extra.Load() {
+		t.extra.CompareAndSwap(most, more)
+	}
+	if t.room[r.Topic] > 0 {
+		t.sent[r.Topic] += n
+	}
 }
 
 // learnRoom asks how much a topic takes that has refused a batch of a transaction as too large, and tells whether there is something new

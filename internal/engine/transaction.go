@@ -19,6 +19,8 @@ type transaction struct {
 	began    time.Time
 	deadline time.Time
 
+	extra *atomic.Int64 // what the client's hooks have added to a record, in bytes, at the most; the engine's
+
 	sole bool      // it takes a single record, so whatever brokers refuse in it is that one's fault
 	room batchRoom // as it was known when it began
 
@@ -38,7 +40,7 @@ type transaction struct {
 
 // newTransaction begins one, with the first records that were polled. Under mu.
 func (e *Engine) newTransaction(sole bool) *transaction {
-	t := &transaction{began: time.Now(), sole: sole, room: e.batches, sent: make(map[string]int)}
+	t := &transaction{began: time.Now(), sole: sole, room: e.batches, extra: &e.extra, sent: make(map[string]int)}
 	t.deadline = t.began.Add(e.cfg.Transact.Timeout / 2)
 	t.ctx, t.cancel = context.WithDeadline(e.clientCtx, t.deadline)
 	return t
@@ -149,6 +151,7 @@ func (e *Engine) write(t *transaction, a *assignment, it item, records []*kgo.Re
 			t.says.Store(true)
 		}
 		t.open.Add(1)
+		bare := encoded(r)
 		e.client.Produce(t.ctx, r, func(r *kgo.Record, err error) {
 			defer t.open.Done()
 			if err == nil {
@@ -163,6 +166,7 @@ func (e *Engine) write(t *transaction, a *assignment, it item, records []*kgo.Re
 				e.notWritten(t, a, it, r.Topic, err, done != nil, alone)
 			}
 		})
+		t.given(r, bare)
 		if alone {
 			_ = e.client.Flush(t.ctx)
 		}

@@ -84,8 +84,9 @@ func (p *Process) trace(ctx context.Context, target, name, group string, logger 
 	if err != nil {
 		return nil, nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	logger = slog.New(fold.New(logger.Handler()))
-	provider := sdk.NewTracerProvider(sdk.WithBatcher(&lossyExporter{exporter, logger}), sdk.WithResource(about))
+	logs := fold.New(logger.Handler())
+	queue := newSpanQueue(exporter, slog.New(logs))
+	provider := sdk.NewTracerProvider(sdk.WithSpanProcessor(queue), sdk.WithResource(about))
 	tracer, err := tracing.New(tracing.Config{
 		Propagator:     propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}),
 		TracerProvider: provider,
@@ -93,21 +94,9 @@ func (p *Process) trace(ctx context.Context, target, name, group string, logger 
 	if err != nil {
 		return nil, nil, err
 	}
-	return &pipeline.Spans{Tracer: tracer, Group: group, SQL: provider.Tracer("github.com/sluice-go/sluice/cmd/sluice")},
-		func(ctx context.Context) { _ = provider.Shutdown(ctx) }, nil // what it would say is logged
-}
-
-// lossyExporter logs that spans were not sent.
-type lossyExporter struct {
-	sdk.SpanExporter
-
-	logger *slog.Logger
-}
-
-// ExportSpans implements sdk.SpanExporter.
-func (e *lossyExporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
-	if err := e.SpanExporter.ExportSpans(ctx, spans); err != nil {
-		e.logger.Warn("spans could not be sent; they are dropped", "event", "spans_dropped", "spans", len(spans), "err", err)
+	stop = func(ctx context.Context) {
+		queue.stop(ctx)
+		logs.Flush()
 	}
-	return nil
+	return &pipeline.Spans{Tracer: tracer, Group: group, SQL: provider.Tracer("github.com/sluice-go/sluice/cmd/sluice")}, stop, nil
 }

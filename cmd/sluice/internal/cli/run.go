@@ -91,10 +91,7 @@ or why it would write none. It joins no group, commits nothing, needs no databas
 				return configError(err)
 			}
 			err = r.run(cmd.Context())
-			closing, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), closeLimit)
-			defer cancel()
-			defer r.flush(closing)
-			return errors.Join(err, r.sink.Close(closing))
+			return errors.Join(err, r.close(context.WithoutCancel(cmd.Context())))
 		},
 	}
 	flags.add(cmd)
@@ -118,6 +115,17 @@ type runner struct {
 	app    *sluice.App
 	logger *slog.Logger
 	flush  func(context.Context) // sends the spans that are left
+}
+
+// close closes the sink, and sends the spans that are left. Each has time of its own, so that a sink that hangs costs none of them.
+func (r *runner) close(ctx context.Context) error {
+	closing, cancel := context.WithTimeout(ctx, closeLimit)
+	defer cancel()
+	err := r.sink.Close(closing)
+	flushing, cancelFlush := context.WithTimeout(ctx, closeLimit)
+	defer cancelFlush()
+	r.flush(flushing)
+	return err
 }
 
 func (p *Process) newRunner(ctx context.Context, spec *pipeline.Spec, cfg sluice.Config, o runOptions) (*runner, error) {

@@ -34,22 +34,27 @@ func (s *Spans) batches(spec *Spec, handle func(context.Context, sluice.Batch[Ro
 	}
 	about := databaseAttributes(spec.SQL)
 	name := spec.SQL.Mode + " " + spec.SQL.Table
-	return tracing.ProcessBatch(s.Tracer, s.Group, func(ctx context.Context, b sluice.Batch[Row]) error {
+	return tracing.ProcessBatch(s.Tracer, s.Group, func(ctx context.Context, b sluice.Batch[Row]) (err error) {
 		if len(b.Messages) == 0 { // only to step over what was settled
 			return handle(ctx, b)
 		}
 		ctx, span := s.SQL.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(about...),
 			trace.WithAttributes(attribute.Int("db.operation.batch.size", len(b.Messages))))
-		defer span.End()
-		err := handle(ctx, b)
-		if err != nil && span.IsRecording() {
-			kind := sluice.OutcomeKind(err)
-			span.SetAttributes(attribute.String("error.type", kind))
-			span.SetStatus(codes.Error, kind)
-		}
-		return err
+		err = errUnwound
+		defer func() {
+			if err != nil && span.IsRecording() {
+				kind := sluice.OutcomeKind(err)
+				span.SetAttributes(attribute.String("error.type", kind))
+				span.SetStatus(codes.Error, kind)
+			}
+			span.End()
+		}()
+		return handle(ctx, b)
 	})
 }
+
+// errUnwound is the error of a call that does not return: it panics, or ends its goroutine.
+var errUnwound = &sluice.PanicError{Value: "the sink did not return"}
 
 func databaseAttributes(s SQL) []attribute.KeyValue {
 	system := map[string]string{schemeMySQL: "mysql", schemePostgres: "postgresql", schemeSQLite: "sqlite"}[s.DSN.Scheme]

@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// spanQueue sends spans in the background, and waits for nobody: those that it has no room for, or that a collector does not take, are
+// dropped. OpenTelemetry's batch processor, which does the work, drops without a word, so spanQueue counts what waits, gives it no more
+// than it has room for, and logs every span that is not sent.
+type spanQueue struct {
+	sdk.SpanProcessor
+
+	exporter sdk.SpanExporter
+	logger   *slog.Logger
+	room     int64        // of the processor's queue (OTEL_BSP_MAX_QUEUE_SIZE)
+	waiting  atomic.Int64 // spans that have ended, and are neither sent nor dropped
+	beyond   atomic.Int64 // dropped for want of room, and not logged yet
+}
+
+var (
+	errNoRoom = errors.New("more spans end than the collector takes; sample fewer (OTEL_TRACES_SAMPLER)")
+	errAtEnd  = errors.New("the run is over, and the collector has not taken them in time")
+)
+
+func newSpanQueue(exporter sdk.SpanExporter, logger *slog.Logger) *spanQueue {
+	q := &spanQueue{exporter: exporter, logger: logger}
+	q.SpanProcessor = sdk.NewBatchSpanProcessor(sending{q}, func(o *sdk.BatchSpanProcessorOptions) { q.room = int64(o.MaxQueueSize) })
+	return q
+}
+
+// OnEnd implements sdk.SpanProcessor.
+func (q *spanQueue) OnEnd(s sdk.ReadOnlySpan) {
+	switch {
+	case !s.SpanContext().IsSampled():
+	case q.waiting.Add(1) > q.room:
+		q.waiting.Add(-1)
+		q.beyond.Add(1)
+	default:
+		q.SpanProcessor.OnEnd(s)
+	}
+}
+
+// stop sends what waits, for as long as ctx allows.
+func (q *spanQueue) stop(ctx context.Context) {
+	_ = q.Shutdown(ctx) // what it would say is logged by span
+	q.tellBeyond()
+	q.dropped(q.waiting.Swap(0), errAtEnd)
+}
+
+func (q *spanQueue) tellBeyond() { q.dropped(q.beyond.Swap(0), errNoRoom) }
+
+func (q *spanQueue) dropped(spans int64, err error) {
+	if spans > 0 {
+		q.logger.Warn("spans could not be sent; they are dropped", "event", "spans_dropped", "spans", spans, "err", err)
+	}
+}
+
+// sending is the exporter that the processor has.
+type sending struct{ q *spanQueue }
+
+// ExportSpans implements sdk.SpanExporter.
+func (s sending) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	err := s.q.exporter.ExportSpans(ctx, spans)
+	n := int64(len(spans))
+	if s.q.waiting.Add(-n) < 0 { // stop has told of them
+		return nil
+	}
+	if err != nil {
+		s.q.dropped(n, err)
+	}
+	s.q.tellBeyond()
+	return nil
+}
+
+// Shutdown implements sdk.SpanExporter.
+func (s sending) Shutdown(ctx context.Context) error { return s.q.exporter.Shutdown(ctx) }
