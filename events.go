@@ -22,7 +22,7 @@ type Events struct {
 	Halted         func(HaltedInfo)
 	HandlerOverran func(HandlerOverranInfo)
 	Outage         func(OutageInfo) // a route stands still, and again when it goes on
-	Polled         func(PolledInfo) // told before the records are handed over: what it takes, all of the app waits for
+	Polled         func(PolledInfo) // told before the records are handed over: what it takes, all of the app waits for, rebalances too
 	Reclaimed      func(ReclaimedInfo)
 	Released       func(ReleasedInfo)
 	Run            func(RunInfo) // told once a run of up to 64 records, or once a batch

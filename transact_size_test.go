@@ -54,3 +54,31 @@ func TestTransactRouteChecksItsProducer(t *testing.T) {
 		t.Errorf("it says %v", err)
 	}
 }
+
+// A record that is too large only with what hooks add to it is poison as well: its transactions are searched, and it is found.
+func TestInvariant12WhatHooksMakeTooLargeIsPoison(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1, "dead": 1}, func(t *testing.T, c *bubble.Cluster) {
+		cfg := configFor(t, c, nil)
+		cfg.ClientOptions = append(cfg.ClientOptions, kgo.WithHooks(heading{}))
+		m := join(t, cfg, func(app *sluice.App) error {
+			return sluice.AddTransact(app, sluice.TransactRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text,
+				Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
+					r := &kgo.Record{Topic: "bills", Value: []byte(m.Value)}
+					if m.Offset() == 5 {
+						r.Value = []byte(strings.Repeat("x", 999_880)) // of BatchBytes, a million, with some 80 around it
+					}
+					return []*kgo.Record{r}, nil
+				},
+				Policy: sluice.Policy{OnFailure: sluice.DeadLetter{Topic: "dead"}},
+			})
+		})
+		c.Produce("orders", 0, 0, 10, 1)
+		c.Until("invariant 12: all is committed", func() bool { return c.Committed("g", "orders", 0) == 10 })
+		if s := m.app.Stats(); s.CommitsFailed == 0 || s.CommitsFailed > 5 || s.DeadLettered != 1 {
+			t.Errorf("invariant 12: %d transactions were aborted, and there are %d dead letters", s.CommitsFailed, s.DeadLettered)
+		}
+		m.leave(t)
+		once(t, c, 10, 5)
+	})
+}

@@ -15,7 +15,8 @@ import (
 // the handler of a TransactRoute returns. The producer of cfg.Producer() is traced as well. What handlers do is for Process.
 //
 // A poll's span lasts from its call to its records, and links to what sent them; polls without records have none. Polls and commits are of
-// many records, and so children of none.
+// many records, and so children of none. They end where all of the app waits, as Events.Polled says, so the TracerProvider's span
+// processors must not block: give it WithBatcher, and neither WithBlocking nor WithSyncer.
 func (t *Tracer) App(cfg sluice.Config) sluice.Config {
 	polled, committed, commitFailed := cfg.Events.Polled, cfg.Events.Committed, cfg.Events.CommitFailed
 	client := clientID(cfg.ClientID)
@@ -53,22 +54,29 @@ func clientID(given string) string {
 }
 
 func (t *Tracer) polled(group, client string, i sluice.PolledInfo) {
-	topic, partition, partitions := "", int32(0), 0
+	topic, partition, partitions, records := "", int32(0), 0, 0
 	several := false
 	i.Fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if len(p.Records) > 0 {
+		n := 0
+		for _, r := range p.Records {
+			if !r.Attrs.IsControl() { // those are the ends of transactions
+				n++
+			}
+		}
+		if n > 0 {
 			several = several || partitions > 0 && p.Topic != topic
 			topic, partition = p.Topic, p.Partition
 			partitions++
+			records += n
 		}
 	})
 	if partitions == 0 {
-		return // an error alone
+		return
 	}
 	if several {
 		topic = ""
 	}
-	a := append(opPoll.attributes(topic, group, client), keyBatch.Int(i.Fetches.NumRecords()))
+	a := append(opPoll.attributes(topic, group, client), keyBatch.Int(records))
 	if partitions == 1 {
 		a = append(a, partitionID(partition))
 	}
@@ -76,11 +84,11 @@ func (t *Tracer) polled(group, client string, i sluice.PolledInfo) {
 		trace.WithTimestamp(time.Now().Add(-i.Took)), trace.WithAttributes(a...))
 	if span.IsRecording() {
 		const looked = 4 * maxLinks // a poll may bring 10,000
-		var records []*kgo.Record
-		for iter := i.Fetches.RecordIter(); !iter.Done() && len(records) < looked; {
-			records = append(records, iter.Next())
+		var first []*kgo.Record
+		for iter := i.Fetches.RecordIter(); !iter.Done() && len(first) < looked; {
+			first = append(first, iter.Next())
 		}
-		t.link(span, len(records), func(n int) *kgo.Record { return records[n] })
+		t.link(span, len(first), func(n int) *kgo.Record { return first[n] })
 	}
 	span.End()
 }

@@ -33,7 +33,8 @@ var (
 type sending struct {
 	context.Context
 
-	span trace.Span
+	span  trace.Span
+	ended bool // before its outcome is told, so whoever sends the record again sees it
 }
 
 type sendingKey struct{}
@@ -49,7 +50,7 @@ func (s *sending) Value(key any) any {
 // OnProduceRecordBuffered implements kgo.HookProduceRecordBuffered.
 func (h *sendHook) OnProduceRecordBuffered(r *kgo.Record) {
 	ctx := r.Context
-	if _, ok := ctx.Value(sendingKey{}).(*sending); ok {
+	if s, ok := ctx.Value(sendingKey{}).(*sending); ok && !s.ended {
 		return // of App and Producer both
 	}
 	propagator, c := h.t.propagator(), (*carrier)(r)
@@ -73,16 +74,19 @@ func (h *sendHook) OnProduceRecordBuffered(r *kgo.Record) {
 	if !carried {
 		propagator.Inject(parent, c)
 	}
-	r.Context = &sending{ctx, span}
+	r.Context = &sending{Context: ctx, span: span}
 }
 
 // OnProduceRecordUnbuffered implements kgo.HookProduceRecordUnbuffered.
 func (h *sendHook) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	s, ok := r.Context.Value(sendingKey{}).(*sending)
-	if !ok {
+	if !ok || s.ended {
 		return
 	}
-	r.Context = s.Context
+	s.ended = true
+	if r.Context == context.Context(s) { // else another hook has put its own around it
+		r.Context = s.Context
+	}
 	if s.span.IsRecording() {
 		if err != nil {
 			failed(s.span, err)

@@ -42,7 +42,7 @@ func (e *Engine) pollLoop() {
 	}
 }
 
-// poll asks the client for records. What it brings is told before it is handed over: afterwards it is the handlers'.
+// poll asks the client for records. What it brings is told before it is handed over: afterwards it is the handlers'. Barriers wait for it.
 func (e *Engine) poll(ctx context.Context, most int) kgo.Fetches {
 	told := e.cfg.Observer.Polled
 	if told == nil {
@@ -88,7 +88,7 @@ func (e *Engine) kick() {
 }
 
 // barrier keeps the poll loop from polling, and waits until what it polled is handed over. Under mu. Nothing blocks between
-// a cancelled poll and its hand-over, so this is short.
+// a cancelled poll and its hand-over, unless Observer.Polled does, so this is short.
 func (e *Engine) barrier() {
 	e.holds++
 	for e.polling {
