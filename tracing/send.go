@@ -33,8 +33,9 @@ var (
 type sending struct {
 	context.Context
 
-	span  trace.Span
-	ended bool // before its outcome is told, so whoever sends the record again sees it
+	record *kgo.Record
+	span   trace.Span
+	ended  bool // before its outcome is told, so whoever sends the record again sees it
 }
 
 type sendingKey struct{}
@@ -50,7 +51,7 @@ func (s *sending) Value(key any) any {
 // OnProduceRecordBuffered implements kgo.HookProduceRecordBuffered.
 func (h *sendHook) OnProduceRecordBuffered(r *kgo.Record) {
 	ctx := r.Context
-	if s, ok := ctx.Value(sendingKey{}).(*sending); ok && !s.ended {
+	if s, ok := ctx.Value(sendingKey{}).(*sending); ok && s.record == r && !s.ended {
 		return // of App and Producer both
 	}
 	propagator, c := h.t.propagator(), (*carrier)(r)
@@ -74,13 +75,13 @@ func (h *sendHook) OnProduceRecordBuffered(r *kgo.Record) {
 	if !carried {
 		propagator.Inject(parent, c)
 	}
-	r.Context = &sending{Context: ctx, span: span}
+	r.Context = &sending{Context: ctx, record: r, span: span}
 }
 
 // OnProduceRecordUnbuffered implements kgo.HookProduceRecordUnbuffered.
 func (h *sendHook) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	s, ok := r.Context.Value(sendingKey{}).(*sending)
-	if !ok || s.ended {
+	if !ok || s.record != r || s.ended {
 		return
 	}
 	s.ended = true

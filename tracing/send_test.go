@@ -50,6 +50,25 @@ func TestOtherHooksKeepTheirContext(t *testing.T) {
 	tr.spans(t, c, "send orders", 2)
 }
 
+// A record that is given the context of another one, which is on its way, has a span of its own.
+func TestARecordInTheContextOfAnother(t *testing.T) {
+	c := sluicetest.NewCluster(t, map[string]int32{"orders": 1})
+	tr := newTraced(t, tracing.Config{})
+	cfg := tr.Producer(c.Config("").Producer())
+	client, err := kgo.NewClient(append(cfg.ClientOptions, kgo.SeedBrokers(cfg.Brokers...), kgo.ManualFlushing())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	first := &kgo.Record{Topic: "orders"}
+	client.Produce(t.Context(), first, nil)
+	client.Produce(t.Context(), &kgo.Record{Topic: "orders", Context: first.Context}, nil)
+	if err := client.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tr.spans(t, c, "send orders", 2)
+}
+
 // The markers of transactions are no messages: a poll does not count them, and one of nothing else has no span.
 func TestPollsDoNotCountMarkers(t *testing.T) {
 	c := sluicetest.NewCluster(t, map[string]int32{"orders": 1})
