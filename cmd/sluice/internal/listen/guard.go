@@ -15,13 +15,15 @@ type guard struct {
 	next   http.Handler
 	hosts  map[string]bool // lower case
 	token  string          // file; "" none
-	config string          // file that must go on to demand something of callers; "" none
+	config string          // file that demands something of callers, and must go on to; "" none
 	logger *slog.Logger
+
+	passwords passwords
 }
 
-func newGuard(o Options, next http.Handler, logger *slog.Logger) *guard {
+func newGuard(o Options, r rules, next http.Handler, logger *slog.Logger) *guard {
 	g := &guard{next: next, hosts: map[string]bool{}, token: o.TokenFile, logger: logger}
-	if o.TokenFile == "" && !o.Insecure && !loopback(o.Address) {
+	if r.demand() && !o.Insecure {
 		g.config = o.Config
 	}
 	own, _ := os.Hostname() // without one, it is called by an address
@@ -51,19 +53,37 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admitted tells whether the caller shows the token, where there is one. Files are read each time: a new token counts at once, and a web
-// configuration that no longer demands anything lets nobody in.
+// admitted tells whether the caller shows what it has to. Files are read each time: what is in them counts at once, and a web configuration
+// that no longer demands anything lets nobody in.
 func (g *guard) admitted(w http.ResponseWriter, r *http.Request) bool {
-	if g.config != "" {
-		if users, certificates, err := demands(g.config); err != nil || !users && !certificates {
-			g.logger.Error("nobody may ask: the file no longer demands a password or a certificate", "file", g.config, "err", err)
-			http.Error(w, "the server demands nothing of its callers any more", http.StatusInternalServerError)
+	return (g.config == "" || g.follows(w, r)) && (g.token == "" || g.showsToken(w, r))
+}
+
+// follows tells whether the caller shows what the web configuration demands by now. exporter-toolkit has asked for it as well, but maybe by
+// what was in the file before; and a connection may have been made when it demanded no certificate.
+func (g *guard) follows(w http.ResponseWriter, r *http.Request) bool {
+	rules, err := readRules(g.config)
+	if err != nil || !rules.demand() {
+		g.logger.Error("nobody may ask: the file no longer demands a password or a certificate", "file", g.config, "err", err)
+		http.Error(w, "the server demands nothing of its callers any more", http.StatusInternalServerError)
+		return false
+	}
+	if rules.certificates {
+		w.Header().Set("Connection", "close") // the next request is to be let in by the rules of its time
+		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+			http.Error(w, "connect again, and show a certificate", http.StatusForbidden)
 			return false
 		}
 	}
-	if g.token == "" {
-		return true
+	if len(rules.users) > 0 && !g.passwords.admit(r, rules.users) {
+		w.Header().Set("WWW-Authenticate", "Basic")
+		http.Error(w, http.StatusText(http.StatusUnauthorized), http.StatusUnauthorized)
+		return false
 	}
+	return true
+}
+
+func (g *guard) showsToken(w http.ResponseWriter, r *http.Request) bool {
 	token, err := readToken(g.token)
 	if err != nil {
 		g.logger.Error("nobody may ask", "err", err)

@@ -8,20 +8,18 @@
 //   - Slow callers are hung up on.
 //
 // TLS, passwords and client certificates come from a file in Prometheus' own format, read by Prometheus' own library
-// (exporter-toolkit), which notices when the file, or a certificate that it names, changes.
+// (exporter-toolkit), which notices when the file, or a certificate that it names, changes. What that file demands is checked once more for
+// each request, by what is in it then, so that nobody is let in by what was in it a moment ago.
 package listen
 
 import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 
-	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/spf13/pflag"
-	"go.yaml.in/yaml/v4"
 )
 
 // Options are what the command line says about a listener. The zero value is none.
@@ -72,18 +70,18 @@ func (o *Options) Check() error {
 		}
 	}
 	if o.Config != "" {
-		if err := web.Validate(o.Config); err != nil {
-			return fmt.Errorf("--listen-config %s: %w", o.Config, err)
-		}
-		users, certificates, err := demands(o.Config)
-		switch {
-		case err != nil:
+		r, err := readRules(o.Config)
+		if err != nil {
 			return err
-		case users && asks:
+		}
+		if err := validate(o.Config); err != nil {
+			return err
+		}
+		if len(r.users) > 0 && asks {
 			return fmt.Errorf("--listen-token-file and basic_auth_users in %s: a caller can show one of them only; leave the other one out",
 				o.Config)
 		}
-		asks = asks || users || certificates
+		asks = asks || r.demand()
 	}
 	if !asks && !o.Insecure && !loopback(o.Address) {
 		return fmt.Errorf("--listen %s can be reached from other machines: give --listen-token-file, or a --listen-config with "+
@@ -119,22 +117,4 @@ func loopback(address string) bool {
 	}
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
-}
-
-// demands says whether a web configuration has callers show a password, or a certificate.
-func demands(file string) (users, certificates bool, err error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return false, false, fmt.Errorf("--listen-config: %w", err)
-	}
-	var c struct {
-		TLS struct {
-			ClientAuth string `yaml:"client_auth_type"`
-		} `yaml:"tls_server_config"`
-		Users map[string]string `yaml:"basic_auth_users"`
-	}
-	if err := yaml.Unmarshal(text, &c); err != nil {
-		return false, false, fmt.Errorf("--listen-config %s: %w", file, err)
-	}
-	return len(c.Users) > 0, c.TLS.ClientAuth == "RequireAndVerifyClientCert", nil
 }

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -107,6 +108,7 @@ type served struct {
 	log     *bytes.Buffer
 	client  *http.Client
 	address string
+	stop    func()
 }
 
 func serve(t *testing.T, o Options) *served {
@@ -114,6 +116,11 @@ func serve(t *testing.T, o Options) *served {
 	if err := o.Check(); err != nil {
 		t.Fatal(err)
 	}
+	return serveUnchecked(t, o)
+}
+
+func serveUnchecked(t *testing.T, o Options) *served {
+	t.Helper()
 	s := &served{t: t, log: &bytes.Buffer{}, client: &http.Client{Transport: &http.Transport{}}}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the answer") })
 	address, stop, err := o.Serve(t.Context(), handler, slog.New(slog.NewTextHandler(s.log, nil)))
@@ -126,9 +133,12 @@ func serve(t *testing.T, o Options) *served {
 	}
 	s.address = "127.0.0.1:" + port
 	s.url = "http://" + s.address
-	t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		s.client.CloseIdleConnections()
 		stop()
+	})
+	t.Cleanup(func() {
+		s.stop()
 		for _, secret := range []string{token, "hunter2", hash} {
 			if strings.Contains(s.log.String(), secret) {
 				t.Errorf("a secret is in the log:\n%s", s.log)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/sluice-go/sluice/internal/fold"
 )
 
 const (
@@ -23,26 +25,33 @@ const (
 
 // Serve answers at the address of o, which Check has found good, until stop is called. It is open when Serve returns.
 func (o Options) Serve(ctx context.Context, handler http.Handler, logger *slog.Logger) (address net.Addr, stop func(), err error) {
+	rules, err := readRules(o.Config)
+	if err != nil {
+		return nil, nil, err
+	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--listen: %w", err)
 	}
-	quiet := slog.New(warnings{logger.Handler()})
+	folds := fold.New(logger.Handler()) // whoever asks can have lines written
+	logger = slog.New(folds)
 	server := &http.Server{
-		Handler: newGuard(o, handler, logger), MaxHeaderBytes: headerBytes,
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+		Handler: newGuard(o, rules, handler, logger), MaxHeaderBytes: headerBytes,
+		ErrorLog:          slog.NewLogLogger(serverLog{folds}, slog.LevelError),
 		ReadHeaderTimeout: headerLimit, ReadTimeout: readLimit, WriteTimeout: writeLimit, IdleTimeout: idleLimit,
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := web.Serve(listener, server, &web.FlagConfig{WebConfigFile: &o.Config, WebListenAddresses: &[]string{o.Address}}, quiet)
-		if !errors.Is(err, http.ErrServerClosed) {
-			logger.Error("nobody can ask any more", "err", err)
+		defer listener.Close() // exporter-toolkit leaves it open where the file has become wrong
+		config := &web.FlagConfig{WebConfigFile: &o.Config, WebListenAddresses: &[]string{o.Address}}
+		if err := web.Serve(listener, server, config, slog.New(toolkitLog{logger.Handler()})); !errors.Is(err, http.ErrServerClosed) {
+			logger.Error("nobody can ask any more", "err", redact(err.Error()))
 		}
 	}()
-	if o.Config == "" && !loopback(o.Address) {
-		logger.Warn("whoever is between can read what is asked and answered: --listen-config has TLS", "address", listener.Addr().String())
+	if !rules.tls && !loopback(o.Address) {
+		logger.Warn("whoever is between can read what is asked and answered, and what callers show: --listen-config has TLS", "address",
+			listener.Addr().String())
 	}
 	return listener.Addr(), func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
@@ -51,12 +60,6 @@ func (o Options) Serve(ctx context.Context, handler http.Handler, logger *slog.L
 			_ = server.Close()
 		}
 		<-done
+		folds.Flush()
 	}, nil
-}
-
-// warnings lets through what is no mere information.
-type warnings struct{ slog.Handler }
-
-func (h warnings) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
 }
