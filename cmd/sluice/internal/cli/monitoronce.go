@@ -50,13 +50,37 @@ func (p *Process) look(ctx context.Context, cfg sluice.Config, o monitorOptions)
 	for _, problem := range shown.Problems {
 		errs = append(errs, fmt.Errorf("not all can be seen: %s: %s", problem.What, problem.Error))
 	}
-	if len(shown.Groups) == 0 && o.output == "text" {
-		p.errorf("sluice: there is no such group; %d groups have another name", len(s.Groups))
+	if err := o.matchesNothing(s); err != nil && len(shown.Groups) == 0 {
+		return errors.Join(append(errs, err)...)
 	}
 	for _, why := range o.allowed.Exceeded(shown) {
 		errs = append(errs, errors.New(why))
 	}
+	if len(shown.Groups) == 0 && len(errs) == 0 {
+		p.errorf("sluice: the cluster has no groups, or none that we may see")
+	}
 	return errors.Join(errs...)
+}
+
+// matchesNothing says why filters show nothing of a snapshot; nil where there are none.
+func (o *monitorOptions) matchesNothing(s *monitor.Snapshot) error {
+	if o.group == "" && o.topic == "" {
+		return nil
+	}
+	groups := 0
+	for i := range s.Groups {
+		if o.filter.Group == nil || o.filter.Group.MatchString(s.Groups[i].ID) {
+			groups++
+		}
+	}
+	switch {
+	case groups > 0 && o.group != "":
+		return fmt.Errorf("of the groups that match --group %q (%d), none reads a topic that matches --topic %q", o.group, groups, o.topic)
+	case groups > 0 || o.group == "":
+		return fmt.Errorf("no group reads a topic that matches --topic %q; there are %d groups", o.topic, len(s.Groups))
+	default:
+		return fmt.Errorf("there is no group that matches --group %q; %d have another name", o.group, len(s.Groups))
+	}
 }
 
 // lookAt looks until it is known how old the records are that groups have not handled, or as often as helps.
