@@ -155,6 +155,8 @@ An app logs to ` + "`Config.Logger`" + ` (` + "`slog.Default()`" + ` where that 
 cfg.Logger = slog.New(slog.NewJSONHandler(os.Stderr, nil)) // or slog.NewTextHandler
 ` + "```" + `
 
+` + "`sluice run`" + ` and ` + "`sluice monitor`" + ` log to standard error: text for people, or, with ` + "`--log-format json`" + `, an object a line.
+
 - **` + "`event`" + ` is stable.** It is an attribute of every line; messages may change their words.
 - **Floods are folded.** Of warnings and errors of an app that have the same level and message, and the same ` + "`topic`" + ` or ` + "`topics`" + `, ` + "`partition`" + `, ` + "`err`" + ` and
   ` + "`what`" + `, ten a minute are logged at once. Of those beyond, the last one is logged when the minute is over, or when Run returns, with the attribute

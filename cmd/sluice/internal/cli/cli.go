@@ -44,6 +44,8 @@ type Process struct {
 
 	// ReachLimit bounds how long a broker or a database may take to answer at start. Zero: 9 s.
 	ReachLimit time.Duration
+
+	logs logFormat // of the commands that log
 }
 
 // Main runs a command and returns its exit status. The end of ctx asks it to stop in good order.
@@ -151,7 +153,7 @@ func (p *Process) logger() *slog.Logger {
 	if _, live := p.terminal(); live {
 		out = aboveLine{p.Stderr}
 	}
-	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	return slog.New(p.logs.handler(out))
 }
 
 // aboveLine writes over the line that changes, which is then drawn again below.

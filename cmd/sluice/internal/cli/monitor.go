@@ -82,6 +82,7 @@ In a script, --fail-if-lag-above ends with 1 when a group is further behind, or 
 	f.StringVar(&o.alerts, "alerts", "", "a YAML file that says who is told when a group lags, stalls or stops (docs/alerts.md)")
 	f.StringVar(&o.by, "by", "topic", "what /metrics tells the groups' lags by: topic, or partition as well, three series each")
 	f.StringVar(&o.compat, "compat", "", "kafka_exporter: tell its names at /metrics as well")
+	p.logs.add(f)
 	o.listen.AddFlags(f, monitorAddress, "/metrics, /snapshot.json, /v3/kafka, /livez and /readyz")
 	return cmd
 }
@@ -91,7 +92,9 @@ func (o *monitorOptions) check(cmd *cobra.Command) error {
 	var errs []error
 	var err error
 	given := cmd.Flags().Changed
-	alone := []string{"interval", "alerts", "by", "compat", "listen", "listen-config", "listen-host", "listen-token-file", "insecure"}
+	alone := []string{
+		"interval", "alerts", "by", "compat", "listen", "listen-config", "listen-host", "listen-token-file", "insecure", "log-format",
+	}
 	with := []string{"output", "group", "topic", "partitions", "fail-if-lag-above"}
 	for _, name := range alone {
 		if o.once && given(name) {

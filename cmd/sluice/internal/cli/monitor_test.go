@@ -226,6 +226,30 @@ func TestMonitorServes(t *testing.T) {
 	}
 }
 
+// For programs that read logs, each line is an object; who asks for another form is told which there are.
+func TestLogFormat(t *testing.T) {
+	t.Parallel()
+	r := start(t, nil, "monitor", "-b", lagging(t), "--listen", "0", "--interval", "1s", "--log-format", "json")
+	r.stderr.waitFor(t, "the first look is done")
+	r.stop()
+	r.ends(t, ExitDone)
+	for line := range strings.Lines(r.stderr.String()) {
+		var l struct {
+			Time  time.Time `json:"time"`
+			Level string    `json:"level"`
+			Msg   string    `json:"msg"`
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil || l.Time.IsZero() || l.Level == "" || l.Msg == "" {
+			t.Errorf("%v: %s", err, line)
+		}
+	}
+	for _, command := range [][]string{{"monitor"}, {"run", "x.yaml"}} {
+		if got := execute(t, ExitUsage, append(command, "--log-format", "xml")...).stderr.String(); !strings.Contains(got, "give text or json") {
+			t.Errorf("%s", got)
+		}
+	}
+}
+
 // A monitor whose broker is down at start says so, and goes on trying.
 func TestMonitorStartsBlind(t *testing.T) {
 	t.Parallel()

@@ -45,7 +45,7 @@ func (w *watch) handler(groups prometheus.Gatherer) http.Handler {
 	return mux
 }
 
-// largeAtOnce answers are made at once that may be large: of ten thousand groups each takes some hundred megabytes while it is made.
+// largeAtOnce answers are made at once that may be large: of ten thousand groups each takes much memory while it is made.
 const largeAtOnce = 4
 
 // turns bounds how many answers are made at once.

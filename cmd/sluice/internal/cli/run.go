@@ -101,6 +101,7 @@ or why it would write none. It joins no group, commits nothing, needs no databas
 	cmd.Flags().IntVarP(&o.count, "count", "n", defaultPrinted, "with --print, end after this many records, or at the topics' end")
 	cmd.Flags().StringVar(&o.otlp, "otlp", "", "send spans to this URL by OTLP over HTTP, as http://127.0.0.1:4318; without it where\n"+
 		"OTEL_EXPORTER_OTLP_ENDPOINT says, and else nowhere (docs/tracing.md)")
+	p.logs.add(cmd.Flags())
 	o.listen.AddFlags(cmd.Flags(), "", "/livez, /readyz, /snapshot.json and /metrics")
 	return cmd
 }
