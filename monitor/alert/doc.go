@@ -14,5 +14,5 @@
 // A receiver is told what it does not know yet: what fires, what fires still when Receiver.Repeat has passed, and what is resolved; also
 // where the same fires again by then, and then first. There is no queue of messages that could grow; each receiver has a goroutine of its
 // own, which compares what is so with what it was told. One that hangs or fails holds up nobody else, and learns what is so when it is
-// back. What was told is kept in the state file, so that a restart repeats nothing.
+// back. What was told is kept in the state file, so that a restart repeats nothing, and a crash at most what was told in the last second.
 package alert
