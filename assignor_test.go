@@ -267,7 +267,7 @@ func TestAPartitionThatCameWhileAStaticLeaderWasAwayIsRead(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		time.Sleep(5 * time.Minute)
-		if n := stays.app.Stats().Rebalances - rebalances; n > 2 { // of an eager assignor: all is taken away, and given
+		if n := stays.app.Stats().Rebalances - rebalances; n > 4 { // each member joins again once at the most; with an eager assignor all is taken away, and given
 			t.Errorf("%d rebalances for one partition", n)
 		}
 		leader.leave(t)

@@ -3,7 +3,9 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -13,10 +15,13 @@ import (
 // The leader of a classic group gives new partitions to members. A static member that leads and starts again is told the assignment from
 // before (KIP-814), and the client compares its own part of it only (kgo 1.22.2): a partition that came meanwhile and is another
 // member's by the leader's own plan would be nobody's until the next rebalance. So static members look whether each partition of their
-// topics has somebody, and join again when one has nobody in two looks: the leader's join makes a new plan, any other's is answered with
-// the assignment as it is.
+// topics has somebody, and join again when one has nobody in two looks: then the leader makes a new plan.
 
-const ownerlessAgain = 10 * time.Second // from the first look to the second: a rebalance in two steps is over by then
+const unsettledAgain = 3 * time.Second // a look that came too early
+
+// ownerlessAgain is the time from the first look to the second: a rebalance in two steps is over by then, and members do not all join again
+// at the same time.
+func ownerlessAgain() time.Duration { return 10*time.Second + rand.N(20*time.Second) }
 
 // ownerless are partitions that nobody has, with the group as it was when they were found. Only topicsLoop uses it.
 type ownerless struct {
@@ -31,12 +36,16 @@ func (e *Engine) lookForOwnerless(ctx context.Context) {
 		return
 	}
 	member, generation := e.client.GroupMetadata()
-	if member == "" || generation < 0 {
+	if member == "" || generation < 0 { // the answer to its join is what this look comes from
+		e.lookAtTopicsIn(unsettledAgain)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, topicsTimeout)
 	defer cancel()
 	found, err := e.withoutOwner(ctx, member)
+	if errors.Is(err, errUnsettled) {
+		e.lookAtTopicsIn(unsettledAgain)
+	}
 	if err != nil {
 		return // the next look asks again
 	}
@@ -52,7 +61,7 @@ func (e *Engine) lookForOwnerless(ctx context.Context) {
 			"event", "partitions_ownerless", "group", e.cfg.Group, "partitions", fmt.Sprint(found))
 		e.client.ForceRebalance()
 	case len(found) > 0:
-		e.topicsSeen.Store(time.Now().Add(ownerlessAgain - topicsEvery).UnixNano())
+		e.lookAtTopicsIn(ownerlessAgain())
 	}
 	e.ownerless = now
 }

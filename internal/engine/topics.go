@@ -39,6 +39,11 @@ func (e *Engine) lookAtTopicsSoon() {
 	}
 }
 
+// lookAtTopicsIn has the next look come earlier than in a minute.
+func (e *Engine) lookAtTopicsIn(d time.Duration) {
+	e.topicsSeen.Store(time.Now().Add(d - topicsEvery).UnixNano())
+}
+
 // topicsLoop looks at the topics whenever it is asked to.
 func (e *Engine) topicsLoop(ctx context.Context) {
 	for {
