@@ -2,7 +2,6 @@ package tracing
 
 import (
 	"context"
-	"hash/maphash"
 	"math/rand/v2"
 	"reflect"
 	"sync/atomic"
@@ -25,11 +24,11 @@ const maxLinks = 128
 func (t *Tracer) Process() sluice.Middleware {
 	return func(next sluice.Handler) sluice.Handler {
 		return func(ctx context.Context, d *sluice.Delivery) (err error) {
-			from, ok := t.chooses(ctx, single(d.Records))
-			if !ok {
-				return next(from.remote, d)
-			}
 			records := d.Records
+			var from sender
+			if rest := t.leavesOut(ctx, records[0], len(records), &from); rest != nil {
+				return next(rest, d)
+			}
 			ctx, span := t.begin(ctx, from, call{
 				group: d.Group, attempt: d.Attempt, first: records[0], n: len(records), at: func(i int) *kgo.Record { return records[i] },
 			})
@@ -52,13 +51,9 @@ func ProcessBatch[V any](
 		if len(b.Messages) == 0 {
 			return handle(ctx, b)
 		}
-		var only *kgo.Record
-		if len(b.Messages) == 1 {
-			only = b.Messages[0].Record
-		}
-		from, ok := t.chooses(ctx, only)
-		if !ok {
-			return handle(from.remote, b)
+		var from sender
+		if rest := t.leavesOut(ctx, b.Messages[0].Record, len(b.Messages), &from); rest != nil {
+			return handle(rest, b)
 		}
 		ctx, span := t.begin(ctx, from, call{
 			group: group, attempt: b.Messages[0].Attempt, first: b.Messages[0].Record, n: len(b.Messages),
@@ -88,36 +83,28 @@ type sender struct {
 	span   trace.SpanContext
 }
 
-func single(records []*kgo.Record) *kgo.Record {
-	if len(records) > 1 {
-		return nil
-	}
-	return records[0]
-}
-
-// chooses says whether the sampler is asked about a call. r is its only record, or nil. If not, remote is the context to go on with, which
-// says that it is not sampled.
-func (t *Tracer) chooses(ctx context.Context, r *kgo.Record) (from sender, ok bool) {
-	if r != nil && len(r.Headers) > 0 {
-		from.remote = t.of(ctx, (*carrier)(r))
+// leavesOut decides whether the sampler is asked about a call with n records. If not, rest is the context to go on with, which says that it
+// is not sampled; else it is nil, and from what the first record says, if it is the only one.
+func (t *Tracer) leavesOut(ctx context.Context, first *kgo.Record, n int, from *sender) (rest context.Context) {
+	if n == 1 && len(first.Headers) > 0 {
+		from.remote = t.of(ctx, (*carrier)(first))
 		if from.span = trace.SpanContextFromContext(from.remote); !from.span.IsRemote() {
 			from.span = trace.SpanContext{}
 		}
 	}
 	if from.span.IsSampled() || t.cfg.Sample == 1 || rand.Float64() < t.cfg.Sample {
-		return from, true
+		return nil
 	}
 	if from.remote == nil {
-		from.remote = t.skipped.of(ctx)
-		return from, false
+		return t.skipped.of(ctx, first.Partition)
 	}
 	switch own := trace.SpanFromContext(ctx); {
 	case own.SpanContext().IsValid(): // somebody's middleware has decided
-		from.remote = trace.ContextWithSpan(from.remote, own) // with the baggage
+		return trace.ContextWithSpan(from.remote, own) // with the baggage
 	case !from.span.IsValid():
-		from.remote = t.skipped.of(from.remote)
+		return t.skipped.of(from.remote, first.Partition)
 	}
-	return from, false
+	return from.remote
 }
 
 // begin begins the span of a call; nil when it is not recorded.
@@ -190,25 +177,22 @@ func ended(span trace.Span, err *error) {
 }
 
 // contexts are those that calls without a span get, which say that they are not sampled: so nothing that is called in them begins a trace
-// of its own. All calls of an assignment have the same context, so one made for it serves them all.
+// of its own. All calls of an assignment have the same context, so one made for it serves them all; each partition has a place.
 type contexts [64]atomic.Pointer[pair]
 
 type pair struct{ given, made context.Context }
 
-var seed = maphash.MakeSeed()
-
-func (c *contexts) of(ctx context.Context) context.Context {
+func (c *contexts) of(ctx context.Context, partition int32) context.Context {
+	slot := &c[uint32(partition)%uint32(len(c))]
+	if p := slot.Load(); p != nil && p.given == ctx { // what is kept is a pointer, so that nothing panics that cannot be compared
+		return p.made
+	}
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		return ctx // somebody's middleware has decided
 	}
-	if reflect.TypeOf(ctx).Kind() != reflect.Pointer { // others may not be compared
-		return notSampled(ctx)
+	made := notSampled(ctx)
+	if reflect.TypeOf(ctx).Kind() == reflect.Pointer {
+		slot.Store(&pair{ctx, made})
 	}
-	slot := &c[maphash.Comparable(seed, ctx)%uint64(len(c))]
-	if p := slot.Load(); p != nil && p.given == ctx {
-		return p.made
-	}
-	p := &pair{ctx, notSampled(ctx)}
-	slot.Store(p)
-	return p.made
+	return made
 }
