@@ -50,7 +50,13 @@ func recordHandler[V any](app *App, r Route[V]) routeHandler {
 	}
 	chain := wrap(base, r.Policy.Middleware)
 	return routeHandler{record: func(ctx context.Context, w *engine.Work, rec *kgo.Record, attempt int) engine.Outcome {
-		return outcome(protect(ctx, newDelivery(app.cfg.Group, rec, attempt, w), chain))
+		d := &struct { // so that it is one allocation
+			Delivery
+
+			records [1]*kgo.Record
+		}{Delivery{Group: app.cfg.Group, Attempt: attempt, work: w}, [1]*kgo.Record{rec}}
+		d.Records = d.records[:]
+		return outcome(protect(ctx, &d.Delivery, chain))
 	}}
 }
 

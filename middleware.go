@@ -2,7 +2,6 @@ package sluice
 
 import (
 	"context"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -24,30 +23,3 @@ type Handler func(context.Context, *Delivery) error
 // Middleware wraps every call of a route's handler: decoding happens inside. It may look at the raw records, add to the
 // context, and change the outcome. It must call next at most once, with the Delivery that it got.
 type Middleware func(next Handler) Handler
-
-// deliveries are made some at a time: each by itself would cost more than all else in a call. A middleware may keep the one that it got,
-// so none is used again.
-type deliveries struct {
-	used int
-	all  [16]struct {
-		Delivery
-
-		record [1]*kgo.Record
-	}
-}
-
-var unused sync.Pool // of *deliveries that are not used up
-
-func newDelivery(group string, rec *kgo.Record, attempt int, work *engine.Work) *Delivery {
-	ds, ok := unused.Get().(*deliveries)
-	if !ok {
-		ds = new(deliveries)
-	}
-	d := &ds.all[ds.used]
-	if ds.used++; ds.used < len(ds.all) {
-		unused.Put(ds)
-	}
-	d.record[0] = rec
-	d.Group, d.Records, d.Attempt, d.work = group, d.record[:], attempt, work
-	return &d.Delivery
-}

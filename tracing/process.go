@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"hash/maphash"
 	"math/rand/v2"
 	"reflect"
 	"sync/atomic"
@@ -96,13 +97,13 @@ func (t *Tracer) leavesOut(ctx context.Context, first *kgo.Record, n int, from *
 		return nil
 	}
 	if from.remote == nil {
-		return t.skipped.of(ctx, first.Partition)
+		return t.skipped.of(ctx, first)
 	}
 	switch own := trace.SpanFromContext(ctx); {
 	case own.SpanContext().IsValid(): // somebody's middleware has decided
 		return trace.ContextWithSpan(from.remote, own) // with the baggage
 	case !from.span.IsValid():
-		return t.skipped.of(from.remote, first.Partition)
+		return t.skipped.of(from.remote, first)
 	}
 	return from.remote
 }
@@ -177,13 +178,15 @@ func ended(span trace.Span, err *error) {
 }
 
 // contexts are those that calls without a span get, which say that they are not sampled: so nothing that is called in them begins a trace
-// of its own. All calls of an assignment have the same context, so one made for it serves them all; each partition has a place.
+// of its own. All calls of an assignment have the same context, so one made for it serves them all.
 type contexts [64]atomic.Pointer[pair]
 
 type pair struct{ given, made context.Context }
 
-func (c *contexts) of(ctx context.Context, partition int32) context.Context {
-	slot := &c[uint32(partition)%uint32(len(c))]
+var seed = maphash.MakeSeed()
+
+func (c *contexts) of(ctx context.Context, r *kgo.Record) context.Context {
+	slot := &c[(maphash.String(seed, r.Topic)+uint64(r.Partition))%uint64(len(c))]
 	if p := slot.Load(); p != nil && p.given == ctx { // what is kept is a pointer, so that nothing panics that cannot be compared
 		return p.made
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -15,55 +14,68 @@ import (
 // The leader of a classic group gives new partitions to members. A static member that leads and starts again is told the assignment from
 // before (KIP-814), and the client compares its own part of it only (kgo 1.22.2): a partition that came meanwhile and is another
 // member's by the leader's own plan would be nobody's until the next rebalance. So static members look whether each partition of their
-// topics has somebody, and join again when one has nobody in two looks: then the leader makes a new plan.
+// topics has somebody, and join again when one has nobody, for longer than a leader takes to see it by itself and within one generation:
+// then the leader makes a new plan. One plan: what it leaves to nobody, it cannot give.
 
-const unsettledAgain = 3 * time.Second // a look that came too early
+const unsettledAgain = 3 * time.Second // after a look that came too early
 
-// ownerlessAgain is the time from the first look to the second: a rebalance in two steps is over by then, and members do not all join again
-// at the same time.
-func ownerlessAgain() time.Duration { return 10*time.Second + rand.N(20*time.Second) }
-
-// ownerless are partitions that nobody has, with the group as it was when they were found. Only topicsLoop uses it.
+// ownerless are partitions that nobody has. Only topicsLoop uses it.
 type ownerless struct {
-	at    membership
-	parts []part // sorted
-	asked bool   // to join again, because of these; that nobody has them then is not for the leader to mend
+	parts      []part // sorted
+	generation int32  // of the group, when they were found
+	due        time.Time
+	settled    bool // there is a plan that knows of them, or we have asked for one
 }
 
-// lookForOwnerless looks for partitions that nobody has, as a static member of a classic group.
-func (e *Engine) lookForOwnerless(ctx context.Context) {
+// lookForOwnerless looks for partitions that nobody has, as a static member of a classic group. It returns when to look again, if that is
+// earlier than usual.
+func (e *Engine) lookForOwnerless(ctx context.Context) (again time.Duration) {
 	if instance, _ := e.client.OptValue(kgo.InstanceID).(string); instance == "" || e.protocolInUse() != classicProtocol {
-		return
+		return 0
 	}
 	member, generation := e.client.GroupMetadata()
 	if member == "" || generation < 0 { // the answer to its join is what this look comes from
-		e.lookAtTopicsIn(unsettledAgain)
-		return
+		return unsettledAgain
 	}
 	ctx, cancel := context.WithTimeout(ctx, topicsTimeout)
 	defer cancel()
 	found, err := e.withoutOwner(ctx, member)
 	if errors.Is(err, errUnsettled) {
-		e.lookAtTopicsIn(unsettledAgain)
+		return unsettledAgain
 	}
 	if err != nil {
-		return // the next look asks again
+		return 0
 	}
-	now := ownerless{at: membership{member, generation}, parts: found}
-	was := e.ownerless
-	same := len(found) > 0 && slices.Equal(found, was.parts)
+	was, now := &e.ownerless, time.Now()
 	switch {
-	case same && was.asked:
-		return
-	case same && was.at == now.at:
-		now.asked = true
-		e.log.Warn("partitions belong to no member of the group: joining again, for another assignment",
-			"event", "partitions_ownerless", "group", e.cfg.Group, "partitions", fmt.Sprint(found))
-		e.client.ForceRebalance()
-	case len(found) > 0:
-		e.lookAtTopicsIn(ownerlessAgain())
+	case len(found) == 0 || !slices.Equal(found, was.parts):
+		e.ownerless = ownerless{parts: found, generation: generation, settled: len(found) == 0, due: now.Add(e.planTime())}
+	case was.generation != generation:
+		was.settled = true
 	}
-	e.ownerless = now
+	if was.settled {
+		return 0
+	}
+	if left := was.due.Sub(now); left > 0 {
+		return left
+	}
+	was.settled = true
+	e.mu.Lock()
+	stopping := e.stopping
+	e.unlock()
+	if !stopping {
+		e.log.Warn("partitions belong to no member of the group: joining again, for another assignment", "event", "partitions_ownerless",
+			"group", e.cfg.Group, "partitions", len(found), "first", found[0].String())
+		e.client.ForceRebalance()
+	}
+	return 0
+}
+
+// planTime is how long a leader may take to see new partitions, and to plan for them; another time for each member, so that not all join
+// again at once.
+func (e *Engine) planTime() time.Duration {
+	age, _ := e.client.OptValue(kgo.MetadataMaxAge).(time.Duration)
+	return age + 5*time.Second + rand.N(15*time.Second)
 }
 
 // withoutOwner are the partitions of the topics that this member asked the group for which no member has.
@@ -79,20 +91,30 @@ func (e *Engine) withoutOwner(ctx context.Context, self string) ([]part, error) 
 	if group.State != "Stable" {
 		return nil, errUnsettled
 	}
-	var topics []string
+	in, topics := false, []string(nil)
+	owned := group.AssignedPartitions()
 	for _, m := range group.Members {
-		if join, ok := m.Join.AsConsumer(); ok && m.MemberID == self {
-			topics = join.Topics
+		join, ok := m.Join.AsConsumer()
+		if !ok {
+			continue
+		}
+		if m.MemberID == self {
+			in, topics = true, join.Topics
+		}
+		for _, o := range join.OwnedPartitions { // in a cooperative rebalance: it may still have them, and gives them up
+			owned.Add(o.Topic, o.Partitions...)
 		}
 	}
-	if len(topics) == 0 {
+	switch {
+	case !in:
 		return nil, errUnsettled
+	case len(topics) == 0: // of a pattern that nothing matches; asked for none, brokers tell of all
+		return nil, nil
 	}
 	md, err := e.admin.Metadata(ctx, topics...)
 	if err != nil {
 		return nil, err
 	}
-	owned := group.AssignedPartitions()
 	var found []part
 	for _, t := range md.Topics {
 		for p := range t.Partitions {

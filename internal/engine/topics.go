@@ -39,13 +39,9 @@ func (e *Engine) lookAtTopicsSoon() {
 	}
 }
 
-// lookAtTopicsIn has the next look come earlier than in a minute.
-func (e *Engine) lookAtTopicsIn(d time.Duration) {
-	e.topicsSeen.Store(time.Now().Add(d - topicsEvery).UnixNano())
-}
-
 // topicsLoop looks at the topics whenever it is asked to.
 func (e *Engine) topicsLoop(ctx context.Context) {
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -53,7 +49,11 @@ func (e *Engine) topicsLoop(ctx context.Context) {
 		case <-e.topicsNow:
 			e.lookAtTopics(ctx)
 			e.lookAtMembers(ctx)
-			e.lookForOwnerless(ctx)
+		case <-again:
+		}
+		again = nil
+		if d := e.lookForOwnerless(ctx); d > 0 {
+			again = time.After(d)
 		}
 	}
 }
