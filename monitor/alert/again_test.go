@@ -115,3 +115,36 @@ func TestAnAlertThatEndsWhileItIsTold(t *testing.T) {
 		p.expect(t, "9s firing Stalled/billing", "23s resolved Stalled/billing", "37s firing Stalled/billing")
 	})
 }
+
+// An alert whose silence is over is told to be over to whom it may have been told that it fires: it ends before the receiver has answered, or
+// the answer is lost.
+func TestAnAlertThatWasSilencedEndsWhileItIsTold(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		takes time.Duration
+		err   error
+		want  []string
+	}{
+		"the receiver is slow": {9 * time.Second, nil, []string{"1m9s firing Stalled/billing", "1m23s resolved Stalled/billing"}},
+		"the answer is lost":   {5 * time.Second, errLost, []string{"1m5s firing Stalled/billing", "1m11s resolved Stalled/billing"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &phone{began: time.Now(), takes: test.takes, err: test.err}
+				until := Silence{Match: []Matcher{{LabelGroup, "billing"}}, Until: time.Now().Add(time.Minute)}
+				s := set(t, Config{Rules: stalled(0, -1), Receivers: receiver(p), Silences: []Silence{until}})
+				s.show(time.Minute, bad)
+				s.Observe(&monitor.Snapshot{Round: 7, At: time.Now(), Groups: []monitor.Group{bad}})
+				time.Sleep(time.Second)
+				p.set(nil, false)
+				s.Observe(&monitor.Snapshot{Round: 8, At: time.Now(), Groups: []monitor.Group{good}})
+				s.show(time.Minute, good)
+				p.expect(t, test.want...)
+				if got := s.states(); len(got) != 0 {
+					t.Errorf("left: %v", got)
+				}
+			})
+		})
+	}
+}

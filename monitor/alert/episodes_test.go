@@ -12,8 +12,9 @@ import (
 	"github.com/sluice-go/sluice/monitor"
 )
 
-// Whatever happens (what is found comes and goes, rounds are blind, receivers fail and are slow, the monitor restarts), a receiver hears of an
-// alert that it fires, then that this very one is over, and then of the next; and in the end it knows what is so.
+// Whatever happens (what is found comes and goes, rounds are blind, receivers fail, are slow, or take what they do not answer for, the monitor
+// restarts, with a silence or without), a receiver hears of an alert that it fires, then that this very one is over, and then of the next; and
+// in the end it knows what is so. It hears twice only of what it has not answered for.
 func TestEpisodesInAnyOrder(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(60) {
@@ -33,7 +34,14 @@ func episodes(t *testing.T, random *rand.Rand) {
 		StateFile: filepath.Join(t.TempDir(), "alerts.json"),
 		Receivers: []Receiver{{Name: "phone", Sender: p, Repeat: -1}},
 	}
-	s := set(t, cfg)
+	begin := func() *stage {
+		cfg.Silences = nil
+		if long := pick(0, 0, time.Minute, 3*time.Minute); long > 0 {
+			cfg.Silences = []Silence{{Match: []Matcher{{LabelGroup, "billing"}}, Until: time.Now().Add(long)}}
+		}
+		return set(t, cfg)
+	}
+	s := begin()
 	blind := doing("billing", monitor.Stall)
 	blind.Err = errDown
 	var did []string
@@ -49,11 +57,11 @@ func episodes(t *testing.T, random *rand.Rand) {
 		case 4:
 			s.show(long, blind)
 		case 5:
-			p.set([]error{nil, errDown}[random.IntN(2)], false)
+			p.set([]error{nil, errDown, errLost}[random.IntN(3)], false)
 		case 6:
 			s.end()
 			time.Sleep(long)
-			s = set(t, cfg)
+			s = begin()
 		}
 	}
 	p.set(nil, false)
@@ -70,6 +78,7 @@ func episodes(t *testing.T, random *rand.Rand) {
 		if state == Firing {
 			ok = a.State == Resolved && a.FiredAt.Equal(fired)
 		}
+		ok = ok || i > 0 && p.lost[i-1] && a.State == state && a.FiredAt.Equal(fired)
 		if !ok || a.State == Resolved && a.ResolvedAt.Before(a.FiredAt) {
 			t.Errorf("%d: %s since %v, after %s since %v", i, a.State, a.FiredAt.Sub(p.began), state, fired.Sub(p.began))
 		}

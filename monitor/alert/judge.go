@@ -51,12 +51,15 @@ func (t *tracked) latest() past {
 // told is what a receiver knows of an alert: that it fires since a time, or is resolved.
 type told struct {
 	FiredAt time.Time `json:"fired_at"`
-	State   State     `json:"state"`
+	State   State     `json:"state"` // offered: it may know that it fires
 	At      time.Time `json:"at"`
 
 	// Refused says that it did not take it.
 	Refused bool `json:"refused,omitempty"`
 }
+
+// offered is what a receiver knows that was sent that an alert fires, and has not said yet that it got it.
+const offered State = "offered"
 
 // remembered is how long a resolved alert waits for receivers that cannot be told, or until its silence ends and as long after.
 const remembered = 24 * time.Hour

@@ -19,6 +19,7 @@ type phone struct {
 	mu    sync.Mutex
 	calls []string // what was told, and when, since the stage was set
 	told  []Alert
+	lost  []bool // of what was told: nobody has learned that it arrived
 	began time.Time
 	err   error
 	hangs bool
@@ -36,7 +37,8 @@ func (p *phone) Send(ctx context.Context, m Message) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	if err != nil {
+	lost := errors.Is(err, errLost)
+	if err != nil && !lost {
 		return err
 	}
 	p.mu.Lock()
@@ -49,9 +51,10 @@ func (p *phone) Send(ctx context.Context, m Message) error {
 	}
 	p.told = append(p.told, m.Alerts...)
 	for _, a := range m.Alerts {
+		p.lost = append(p.lost, lost)
 		p.calls = append(p.calls, fmt.Sprintf("%s %s %s/%s", time.Since(p.began).Round(time.Second), a.State, a.Name(), a.Labels[LabelGroup]))
 	}
-	return nil
+	return err
 }
 
 func (p *phone) set(err error, hangs bool) {
@@ -153,4 +156,7 @@ func stalled(hold, keep time.Duration) []Rule {
 
 func receiver(p Sender) []Receiver { return []Receiver{{Name: "phone", Sender: p}} }
 
-var errDown = errors.New("down")
+var (
+	errDown = errors.New("down")
+	errLost = errors.New("it arrived, and the answer did not")
+)
