@@ -123,6 +123,44 @@ func TestBlindTimeDoesNotCount(t *testing.T) {
 	})
 }
 
+// Nor does time without any snapshot, as when the process was frozen.
+func TestTimeWithoutASnapshotDoesNotCount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{began: time.Now()}
+		only := receiver(p)
+		only[0].Match = []Matcher{{LabelName, "Stalled"}} // and not MonitorStuck
+		s := set(t, Config{Rules: stalled(30*time.Minute, 10*time.Minute), Receivers: only})
+		s.show(10*time.Second, bad) // a single look
+		time.Sleep(time.Hour)
+		s.show(27*time.Minute, bad)
+		p.expect(t)
+		s.show(2*time.Minute, bad)
+		p.expect(t, "1h28m10s firing Stalled/billing") // two minutes of the hour count
+		time.Sleep(time.Hour)
+		s.show(7*time.Minute, good)
+		p.expect(t, "1h28m10s firing Stalled/billing")
+		s.show(2*time.Minute, good)
+		p.expect(t, "1h28m10s firing Stalled/billing", "2h37m10s resolved Stalled/billing")
+	})
+}
+
+// Rounds that are always further apart than that have alerts fire later, and not never.
+func TestRoundsThatAreFarApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{began: time.Now()}
+		only := receiver(p)
+		only[0].Match = []Matcher{{LabelName, "Stalled"}}
+		s := set(t, Config{Rules: stalled(10*time.Minute, -1), Receivers: only})
+		for range 10 {
+			s.show(10*time.Second, bad)
+			time.Sleep(3*time.Minute - 10*time.Second)
+		}
+		p.expect(t, "15m0s firing Stalled/billing")
+	})
+}
+
 // A row that could not be seen for a while has not lost its records again.
 func TestRecordsLostBeforeABlindTime(t *testing.T) {
 	t.Parallel()

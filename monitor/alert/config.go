@@ -27,7 +27,8 @@ type Config struct {
 	// Silences keep alerts from being told.
 	Silences []Silence
 
-	// StaleAfter is how long no snapshot may come before MonitorStuck fires. Default 2 minutes; set it well above the monitor's Interval.
+	// StaleAfter is how long no snapshot may come before MonitorStuck fires. Of a longer time without one no more than that counts for a
+	// rule's For and KeepFiring. Default 2 minutes; set it well above the monitor's Interval.
 	StaleAfter time.Duration
 
 	// StateFile keeps what is so, and who was told, over restarts. It is written anew at each change, with the rights 0600. One that

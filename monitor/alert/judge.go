@@ -83,7 +83,7 @@ func (a *Alerter) judge(now time.Time, found []match, held func(*tracked) bool) 
 			t.begin(now)
 			a.version++
 		}
-		t.sees(now)
+		t.sees(now, a.cfg.StaleAfter)
 		t.Annotations, t.Value, t.LastFound, t.KeepFiring, t.restored = one.Annotations, one.Value, now, m.rule.KeepFiring, false
 		if t.State == Pending && now.Sub(t.Since) >= m.rule.For {
 			t.State, t.FiredAt = Firing, now
@@ -92,7 +92,7 @@ func (a *Alerter) judge(now time.Time, found []match, held func(*tracked) bool) 
 	}
 	for key, t := range a.alerts {
 		if !seen[key] && !held(t) {
-			t.sees(now)
+			t.sees(now, a.cfg.StaleAfter)
 			a.missing(key, t, now)
 		}
 		if t.Silenced = silenced(a.cfg.Silences, &t.Alert, now); t.Silenced != "" {
@@ -106,10 +106,14 @@ func (a *Alerter) judge(now time.Time, found []match, held func(*tracked) bool) 
 	}
 }
 
-// sees has time in which nobody could see whether an alert is so not count: neither for its rule's For nor for KeepFiring.
-func (t *tracked) sees(now time.Time) {
-	if t.unseen {
-		dark := now.Sub(t.judged)
+// sees has time in which nobody could see whether an alert is so not count: neither for its rule's For nor for KeepFiring. Where no snapshot
+// came at all, as when the process was frozen, that is what goes beyond most.
+func (t *tracked) sees(now time.Time, most time.Duration) {
+	dark := now.Sub(t.judged)
+	if !t.unseen {
+		dark -= most
+	}
+	if dark > 0 {
 		t.LastFound = t.LastFound.Add(dark)
 		if t.State == Pending {
 			t.Since = t.Since.Add(dark)
@@ -120,7 +124,8 @@ func (t *tracked) sees(now time.Time) {
 
 // begin makes of an alert a new one. What receivers were told of an older one stays.
 func (t *tracked) begin(now time.Time) {
-	t.unseen, t.State, t.Since, t.FiredAt, t.ResolvedAt, t.Muted = false, Pending, now, time.Time{}, time.Time{}, false
+	t.unseen, t.judged = false, now
+	t.State, t.Since, t.FiredAt, t.ResolvedAt, t.Muted = Pending, now, time.Time{}, time.Time{}, false
 }
 
 // missing goes on with an alert that is not so any more.
