@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"regexp"
+	"strconv"
 	"sync/atomic"
 
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -70,11 +72,34 @@ func (s sending) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) erro
 	if s.q.waiting.Add(-n) < 0 { // stop has told of them
 		return nil
 	}
-	if err != nil {
+	some, partial := rejected(err)
+	switch {
+	case partial && some <= 0:
+		s.q.logger.Warn("a collector takes spans, and warns", "event", "spans_warning", "err", err)
+	case partial:
+		s.q.dropped(min(some, n), err)
+	case err != nil:
 		s.q.dropped(n, err)
 	}
 	s.q.tellBeyond()
 	return nil
+}
+
+// partialSuccess is what the exporter's error says where the collector has answered that it does not take some of the spans, or has none but
+// a warning. The error's type is internal to its module.
+var partialSuccess = regexp.MustCompile(`(?s)^traces export: OTLP partial success: .* \((-?\d+) spans rejected\)$`)
+
+// rejected tells whether an error is a partial success, and how many spans the collector did not take then.
+func rejected(err error) (spans int64, partial bool) {
+	if err == nil {
+		return 0, false
+	}
+	m := partialSuccess.FindStringSubmatch(err.Error())
+	if m == nil {
+		return 0, false
+	}
+	spans, err = strconv.ParseInt(m[1], 10, 64)
+	return spans, err == nil
 }
 
 // Shutdown implements sdk.SpanExporter.

@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-go/sluice/cmd/sluice/internal/pipeline"
 )
@@ -91,6 +94,60 @@ func TestNoSpanIsLostSilently(t *testing.T) {
 			defer exporter.mu.Unlock()
 			if dropped := told(t, log.String()); exporter.took+dropped != n || exporter.took != test.want {
 				t.Errorf("of %d spans %d were sent, and %d are told as dropped:\n%s", n, exporter.took, dropped, log.String())
+			}
+		})
+	}
+}
+
+// A collector that takes all spans but some, or takes them all and warns, is told of as that.
+func TestAPartialSuccessIsNoLossOfTheBatch(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		rejects int64
+		says    string
+		status  int
+		dropped int
+		event   string
+	}{
+		"all is taken":                {0, "", http.StatusOK, 0, ""},
+		"a warning":                   {0, "old attributes\n(7 spans rejected)", http.StatusOK, 0, "event=spans_warning"},
+		"some are rejected":           {3, "too old", http.StatusOK, 3, "event=spans_dropped"},
+		"some, without a word":        {3, "", http.StatusOK, 3, "event=spans_dropped"},
+		"more than there were":        {300, "too old", http.StatusOK, 10, "event=spans_dropped"},
+		"fewer than none":             {-3, "odd", http.StatusOK, 0, "event=spans_warning"},
+		"an error that reads like it": {3, "", http.StatusBadRequest, 10, "event=spans_dropped"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if test.status != http.StatusOK {
+					http.Error(w, "OTLP partial success: no (3 spans rejected)", test.status)
+					return
+				}
+				body, err := proto.Marshal(&collector.ExportTraceServiceResponse{
+					PartialSuccess: &collector.ExportTracePartialSuccess{RejectedSpans: test.rejects, ErrorMessage: test.says},
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				w.Header().Set("Content-Type", "application/x-protobuf")
+				_, _ = w.Write(body)
+			}))
+			defer server.Close()
+			var log strings.Builder
+			exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(server.URL+"/v1/traces"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			queue := newSpanQueue(exporter, slog.New(slog.NewTextHandler(&log, nil)))
+			provider := sdk.NewTracerProvider(sdk.WithSpanProcessor(queue))
+			for range 10 {
+				_, span := provider.Tracer("test").Start(t.Context(), "span")
+				span.End()
+			}
+			queue.stop(t.Context())
+			if n := told(t, log.String()); n != test.dropped || !strings.Contains(log.String(), test.event) || test.event == "" && log.Len() > 0 {
+				t.Errorf("%d are told as dropped, want %d, and %q:\n%s", n, test.dropped, test.event, log.String())
 			}
 		})
 	}
