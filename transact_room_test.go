@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,5 +84,78 @@ func TestInvariant12WhatHooksAddIsCounted(t *testing.T) {
 			t.Errorf("invariant 12: %d transactions were refused, want one", s.CommitsFailed)
 		}
 		once(t, c, 4*n)
+	})
+}
+
+// bulky is a hook that gives some records large headers, and counts the batches for bills.
+type bulky struct {
+	once    atomic.Bool // the next one for bills
+	batches atomic.Int64
+}
+
+// OnProduceRecordBuffered implements kgo.HookProduceRecordBuffered.
+func (b *bulky) OnProduceRecordBuffered(r *kgo.Record) {
+	size := 0
+	if r.Topic == "notes" {
+		size = 70_000
+	} else if b.once.Swap(false) {
+		size = 8000
+	}
+	r.Headers = append(r.Headers, kgo.RecordHeader{Key: "more", Value: make([]byte, size)})
+}
+
+// OnProduceBatchWritten implements kgo.HookProduceBatchWritten.
+func (b *bulky) OnProduceBatchWritten(_ kgo.BrokerMetadata, topic string, _ int32, _ kgo.ProduceBatchMetrics) {
+	if topic == "bills" {
+		b.batches.Add(1)
+	}
+}
+
+// What hooks add to the records of a topic has no other one's go by themselves, and what they added once is not counted for ever.
+func TestWhatHooksAddIsCountedByTopicAndForgotten(t *testing.T) {
+	bubble.Run(t, map[string]int32{"orders": 1, "bills": 1, "notes": 1}, func(t *testing.T, c *bubble.Cluster) {
+		takesAtMost(t, c, "bills", "10000")
+		const n = 400
+		hook := &bulky{}
+		cfg := configFor(t, c, nil)
+		cfg.ClientOptions = append(cfg.ClientOptions, kgo.WithHooks(hook))
+		m := join(t, cfg, func(app *sluice.App) error {
+			return sluice.AddTransact(app, sluice.TransactRoute[string]{
+				Topics: []string{"orders"}, Decode: sluice.Text,
+				Handle: func(_ context.Context, m sluice.Message[string]) ([]*kgo.Record, error) {
+					rs := []*kgo.Record{{Topic: "bills", Value: []byte(m.Value)}}
+					if m.Offset()%n == 0 {
+						rs = append(rs, &kgo.Record{Topic: "notes"})
+					}
+					return rs, nil
+				},
+			})
+		})
+		from := 0
+		batches := func() int64 {
+			before := hook.batches.Load()
+			c.Produce("orders", 0, from, n, 0)
+			from += n
+			c.Until("all is committed", func() bool { return c.Committed("g", "orders", 0) == int64(from) })
+			return hook.batches.Load() - before
+		}
+		batches() // one is refused
+		if got := batches(); got > 8 {
+			t.Errorf("after large headers of another topic's record %d records go in %d batches", n, got)
+		}
+		hook.once.Store(true)
+		batches()
+		if got := batches(); got < 9 {
+			t.Errorf("a large header is not counted for the next records: %d batches", got)
+		}
+		time.Sleep(61 * time.Second) // it is asked again
+		if got := batches(); got > 8 {
+			t.Errorf("a large header is counted for ever: %d batches", got)
+		}
+		m.leave(t)
+		if s := m.app.Stats(); s.CommitsFailed != 1 {
+			t.Errorf("%d transactions were refused, want one", s.CommitsFailed)
+		}
+		once(t, c, from)
 	})
 }

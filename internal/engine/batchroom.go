@@ -56,7 +56,7 @@ func (t *transaction) placed(r *kgo.Record, alone bool) (apart, own bool) {
 	if most == 0 {
 		return alone, alone
 	}
-	n := encoded(r) + int(t.extra.Load())
+	n := encoded(r) + t.extra[r.Topic]
 	own = alone || batchHeader+n > most
 	apart = own || batchHeader+t.sent[r.Topic]+n > most
 	if apart {
@@ -66,16 +66,15 @@ func (t *transaction) placed(r *kgo.Record, alone bool) (apart, own bool) {
 }
 
 // given notes the room of a record that the client was given just now. Its hooks may have added headers, as those of package tracing do:
-// bare is what it took without. What they add cannot be known before, so the most that was seen is counted for the next one.
+// bare is what it took without. What they add cannot be known before, so the most that was seen of the topic is counted for its next one,
+// until it is asked again how much it takes. The gate is held alone, save where the topic has no bound.
 func (t *transaction) given(r *kgo.Record, bare int) {
+	if t.room[r.Topic] == 0 {
+		return
+	}
 	n := encoded(r)
-	more := int64(n - bare)
-	for most := t.extra.Load(); more > most; most = t.extra.Load() {
-		t.extra.CompareAndSwap(most, more)
-	}
-	if t.room[r.Topic] > 0 {
-		t.sent[r.Topic] += n
-	}
+	t.sent[r.Topic] += n
+	t.extra[r.Topic] = max(t.extra[r.Topic], n-bare)
 }
 
 // learnRoom asks how much a topic takes that has refused a batch of a transaction as too large, and tells whether there is something new
@@ -91,13 +90,13 @@ func (e *Engine) learnRoom(t *transaction) bool {
 // askEvery is how often topics are asked again: their operator may have changed how much they take.
 const askEvery = time.Minute
 
-// askAgain has topics that have a bound asked again now and then. Under mu.
+// askAgain has topics that have a bound asked again now and then, between two transactions. Under mu.
 func (e *Engine) askAgain() {
 	now := time.Now()
 	if len(e.batches) == 0 || now.Before(e.askAt) {
 		return
 	}
-	e.askAt = now.Add(askEvery)
+	e.askAt, e.extra = now.Add(askEvery), nil
 	topics := slices.Collect(maps.Keys(e.batches))
 	e.spawn(func() { e.askRoom(topics...) })
 }

@@ -150,9 +150,9 @@ type Engine struct {
 	outputs    *outputs
 	remembered map[part]map[int64]*trouble
 	batches    batchRoom
-	extra      atomic.Int64 // see transaction.extra
-	askAt      time.Time    // when topics are asked again that have a bound in it
-	refusals   int          // records in a row whose answers brokers refused, while they took none
+	extra      map[string]int // see transaction.extra
+	askAt      time.Time      // when topics are asked again that have a bound in it
+	refusals   int            // records in a row whose answers brokers refused, while they took none
 	drainOver  bool
 	beginFails failing
 	lastAbort  error // of a transaction, while the engine stopped

@@ -19,8 +19,6 @@ type transaction struct {
 	began    time.Time
 	deadline time.Time
 
-	extra *atomic.Int64 // what the client's hooks have added to a record, in bytes, at the most; the engine's
-
 	sole bool      // it takes a single record, so whatever brokers refuse in it is that one's fault
 	room batchRoom // as it was known when it began
 
@@ -30,7 +28,8 @@ type transaction struct {
 	polled   int    // records
 
 	gate  sync.RWMutex   // held while writing: whoever closes the transaction waits for it
-	sent  map[string]int // bytes that may be in one batch by now, by the topics that have a bound. Guarded by gate, held alone
+	sent  map[string]int // bytes that may be in one batch by now, by the topics that have a bound. Guarded by gate, held alone, as is extra
+	extra map[string]int // what the client's hooks have added to a record, in bytes, at the most, by the same; the engine's
 	ended bool           // nothing is written any more
 	wrote atomic.Bool    // something was, or was tried
 	says  atomic.Bool    // an answer is among it
@@ -40,7 +39,10 @@ type transaction struct {
 
 // newTransaction begins one, with the first records that were polled. Under mu.
 func (e *Engine) newTransaction(sole bool) *transaction {
-	t := &transaction{began: time.Now(), sole: sole, room: e.batches, extra: &e.extra, sent: make(map[string]int)}
+	if e.extra == nil {
+		e.extra = make(map[string]int)
+	}
+	t := &transaction{began: time.Now(), sole: sole, room: e.batches, extra: e.extra, sent: make(map[string]int)}
 	t.deadline = t.began.Add(e.cfg.Transact.Timeout / 2)
 	t.ctx, t.cancel = context.WithDeadline(e.clientCtx, t.deadline)
 	return t
