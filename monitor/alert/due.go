@@ -71,8 +71,8 @@ func (a *Alerter) due(o *outlet, now time.Time, most int) (next []Alert, more bo
 	return next, len(all) > most
 }
 
-// offer notes, before that is sent, that a receiver may know of an alert that fires: it is told that it is over, also where that is so before
-// it has answered, or its answer is lost. Whether that is new is returned.
+// offer notes, before that is sent, that a receiver may know of an alert that fires: it is told that it is over, also where that is so
+// before it has answered, or its answer is lost. Whether that is new is returned.
 func (t *tracked) offer(receiver string) bool {
 	known := t.Told[receiver]
 	if known.FiredAt.Equal(t.FiredAt) && (known.State == Firing || known.State == offered) {

@@ -106,8 +106,8 @@ func (a *Alerter) judge(now time.Time, found []match, held func(*tracked) bool) 
 	}
 }
 
-// sees has time in which nobody could see whether an alert is so not count: neither for its rule's For nor for KeepFiring. Where no snapshot
-// came at all, as when the process was frozen, that is what goes beyond most.
+// sees has time in which nobody could see whether an alert is so not count: neither for its rule's For nor for KeepFiring. Where no
+// snapshot came at all, as when the process was frozen, that is what goes beyond most.
 func (t *tracked) sees(now time.Time, most time.Duration) {
 	dark := now.Sub(t.judged)
 	if !t.unseen {

@@ -85,8 +85,8 @@ func (s sending) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) erro
 	return nil
 }
 
-// partialSuccess is what the exporter's error says where the collector has answered that it does not take some of the spans, or has none but
-// a warning. The error's type is internal to its module.
+// partialSuccess is what the exporter's error says where the collector has answered that it does not take some of the spans, or only
+// warns. The error's type is internal to its module.
 var partialSuccess = regexp.MustCompile(`(?s)^traces export: OTLP partial success: .* \((-?\d+) spans rejected\)$`)
 
 // rejected tells whether an error is a partial success, and how many spans the collector did not take then.
