@@ -4,22 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-go/sluice/cmd/sluice/internal/kafka"
 	"github.com/sluice-go/sluice/cmd/sluice/internal/view"
-	"github.com/sluice-go/sluice/monitor"
 )
 
 // lagging is a broker with ten records, of which the group billing has handled four, and done all.
@@ -95,72 +89,6 @@ func TestMonitorOnceOfNothing(t *testing.T) {
 	if r := execute(t, ExitDone, "monitor", "-b", empty, "--once", "-o", "json"); !strings.Contains(r.stderr.String(), "the cluster has no groups") {
 		t.Errorf("%s", r.stderr)
 	}
-}
-
-// Each large answer takes memory: a few are made at once, whoever is beyond is told to come again.
-func TestFewLargeAnswersAtOnce(t *testing.T) {
-	t.Parallel()
-	let, within := make(chan struct{}), make(chan struct{})
-	h := turns(make(chan struct{}, 2)).of(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		within <- struct{}{}
-		<-let
-	}))
-	ask := func() *httptest.ResponseRecorder {
-		out := httptest.NewRecorder()
-		h.ServeHTTP(out, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
-		return out
-	}
-	var asking sync.WaitGroup
-	for range 2 {
-		asking.Go(func() {
-			if out := ask(); out.Code != http.StatusOK {
-				t.Errorf("%d", out.Code)
-			}
-		})
-		<-within
-	}
-	if out := ask(); out.Code != http.StatusServiceUnavailable || out.Header().Get("Retry-After") == "" {
-		t.Errorf("%d %v", out.Code, out.Header())
-	}
-	close(let)
-	asking.Wait()
-	asking.Go(func() { <-within })
-	if out := ask(); out.Code != http.StatusOK {
-		t.Errorf("afterwards: %d", out.Code)
-	}
-	asking.Wait()
-}
-
-// Nobody keeps a monitor from answering its health by asking for all that is large.
-func TestHealthWaitsForNoScrape(t *testing.T) {
-	t.Parallel()
-	w := &watch{monitor: &monitor.Monitor{}, logger: slog.New(slog.DiscardHandler), interval: time.Second}
-	gathering, let := make(chan struct{}), make(chan struct{})
-	h := w.handler(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
-		gathering <- struct{}{}
-		<-let
-		return nil, nil
-	}))
-	ask := func(path string) int {
-		out := httptest.NewRecorder()
-		h.ServeHTTP(out, httptest.NewRequest(http.MethodGet, path, http.NoBody))
-		return out.Code
-	}
-	var asking sync.WaitGroup
-	for range largeAtOnce {
-		asking.Go(func() { ask("/metrics") })
-		<-gathering
-	}
-	for _, path := range []string{"/metrics", "/snapshot.json", "/v3/kafka"} {
-		if got := ask(path); got != http.StatusServiceUnavailable {
-			t.Errorf("%s: %d", path, got)
-		}
-	}
-	if got := ask("/livez"); got != http.StatusOK {
-		t.Errorf("/livez: %d", got)
-	}
-	close(let)
-	asking.Wait()
 }
 
 func TestMonitorOnceWithoutABroker(t *testing.T) {

@@ -31,7 +31,7 @@ func (w *watch) handler(groups prometheus.Gatherer) http.Handler {
 		health := w.health(w.monitor.Snapshot(), time.Now())
 		writeJSON(out, health.Ready, health)
 	})
-	few := turns(make(chan struct{}, largeAtOnce))
+	few := newTurns()
 	mux.Handle("GET /snapshot.json", few.of(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
 		writeJSON(out, true, view.Filter{Partitions: true}.Of(w.monitor.Snapshot()))
 	})))
@@ -41,28 +41,12 @@ func (w *watch) handler(groups prometheus.Gatherer) http.Handler {
 			writeJSON(out, true, map[string][]alert.Alert{"alerts": append([]alert.Alert{}, w.alerter.Alerts()...)})
 		})
 	}
-	mux.Handle("GET /v3/", few.of(burrow.Handler(w.monitor.Snapshot, "")))
+	asBurrow := burrow.Handler(w.monitor.Snapshot, "")
+	mux.Handle("GET /v3/", few.of(asBurrow))
+	for _, small := range []string{"", "/status", "/lag"} { // of one group; burrow_exporter asks for that of all groups at once
+		mux.Handle("GET /v3/kafka/{cluster}/consumer/{group}"+small, asBurrow)
+	}
 	return mux
-}
-
-// largeAtOnce answers are made at once that may be large: of ten thousand groups each takes much memory while it is made.
-const largeAtOnce = 4
-
-// turns bounds how many answers are made at once.
-type turns chan struct{}
-
-// of answers with 503 when it is nobody's turn: who scrapes comes again anyway.
-func (t turns) of(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
-		select {
-		case t <- struct{}{}:
-			defer func() { <-t }()
-			next.ServeHTTP(out, r)
-		default:
-			out.Header().Set("Retry-After", "1")
-			http.Error(out, fmt.Sprintf("%d others are being answered; ask again", cap(t)), http.StatusServiceUnavailable)
-		}
-	})
 }
 
 // gatherers are of different families, so that no series has to be compared with the others as prometheus.Gatherers does.
