@@ -64,6 +64,23 @@ func TestMonitorOnce(t *testing.T) {
 	execute(t, ExitDone, "monitor", "-b", address, "--once", "--fail-if-lag-above", "1h")
 }
 
+// What nobody has read of a partition that was added while the group was down is no lag of 0.
+func TestMonitorOnceOfAPartitionThatWasAdded(t *testing.T) {
+	t.Parallel()
+	address := lagging(t)
+	execute(t, ExitDone, "monitor", "-b", address, "--once", "--group", "^done$", "--fail-if-lag-above", "0")
+	withAdmin(t, address, func(ctx context.Context, admin *kadm.Client) error {
+		_, err := admin.CreatePartitions(ctx, 1, "orders")
+		return err
+	})
+	execute(t, ExitDone, "monitor", "-b", address, "--once", "--group", "^done$", "--fail-if-lag-above", "0")
+	sendManual(t, address, &kgo.Record{Topic: "orders", Partition: 1, Value: []byte("x")})
+	r := execute(t, ExitFailed, "monitor", "-b", address, "--once", "--group", "^done$", "--fail-if-lag-above", "0")
+	if !strings.Contains(r.stderr.String(), "1 of its partitions has records and no commit") || !strings.Contains(r.stdout.String(), "NO COMMIT") {
+		t.Errorf("%s%s", r.stdout, r.stderr)
+	}
+}
+
 // A name that nothing has is most likely misspelt: a script must not take what it does not see for good.
 func TestMonitorOnceOfNothing(t *testing.T) {
 	t.Parallel()

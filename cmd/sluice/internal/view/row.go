@@ -1,6 +1,7 @@
 package view
 
 import (
+	"iter"
 	"time"
 
 	"github.com/sluice-go/sluice/monitor"
@@ -43,7 +44,7 @@ func (f Filter) rankOf(p *monitor.Partition) rank {
 		return rewind
 	case !f.OneLook && p.Status == monitor.Warn:
 		return warn
-	case p.Commit < 0:
+	case waits(p):
 		return noCommit
 	case p.Commit < p.Readable && p.Lag > 0:
 		return lags
@@ -52,15 +53,65 @@ func (f Filter) rankOf(p *monitor.Partition) rank {
 	}
 }
 
+// waits tells whether a partition without a commit has records, or may have some: nobody knows what the group has read.
+func waits(p *monitor.Partition) bool { return p.Commit < 0 && (p.End < 0 || p.End != p.Start) }
+
+// partitions are those of a group, and what else its topics have: a partition that came while the group was down has neither a commit nor a
+// member, and may be full of records.
+func (f Filter) partitions(s *monitor.Snapshot, g *monitor.Group) iter.Seq[*monitor.Partition] {
+	return func(yield func(*monitor.Partition) bool) {
+		for from := 0; from < len(g.Partitions); {
+			name := g.Partitions[from].Topic
+			to := from
+			for to < len(g.Partitions) && g.Partitions[to].Topic == name {
+				to++
+			}
+			if f.topic(name) && !ofTopic(s, g.Partitions[from:to], yield) {
+				return
+			}
+			from = to
+		}
+	}
+}
+
+// ofTopic are the partitions of one topic, in the order of their number, of which a group has some.
+func ofTopic(s *monitor.Snapshot, some []monitor.Partition, yield func(*monitor.Partition) bool) bool {
+	var logs []monitor.Log
+	if t, ok := s.Topic(some[0].Topic); ok {
+		logs = t.Partitions
+	}
+	for i := range some {
+		p := &some[i]
+		for ; len(logs) > 0 && logs[0].Partition <= p.Partition; logs = logs[1:] {
+			if logs[0].Partition < p.Partition && !yield(without(p.Topic, &logs[0])) {
+				return false
+			}
+		}
+		if !yield(p) {
+			return false
+		}
+	}
+	for i := range logs {
+		if !yield(without(some[0].Topic, &logs[i])) {
+			return false
+		}
+	}
+	return true
+}
+
+// without is a partition without a commit or a member.
+func without(topic string, l *monitor.Log) *monitor.Partition {
+	return &monitor.Partition{
+		Topic: topic, Partition: l.Partition, Owner: -1, Commit: -1, Start: l.Start, Stable: l.Stable, End: l.End, Lag: -1, Readable: -1,
+		Drain: -1, Err: l.Err,
+	}
+}
+
 // rows are a group's topics, in the order of their names.
-func (f Filter) rows(g *monitor.Group) []Row {
+func (f Filter) rows(s *monitor.Snapshot, g *monitor.Group) []Row {
 	out := []Row{}
 	var worst monitor.Status
-	for i := range g.Partitions {
-		p := &g.Partitions[i]
-		if !f.topic(p.Topic) {
-			continue
-		}
+	for p := range f.partitions(s, g) {
 		if n := len(out); n == 0 || out[n-1].Topic != p.Topic {
 			out = append(out, Row{Topic: p.Topic})
 			worst = monitor.Unknown
@@ -92,9 +143,9 @@ func (r *Row) add(p *monitor.Partition, order rank) {
 	}
 	if p.Commit < 0 {
 		r.Uncommitted++
-		if p.End < 0 || p.End != p.Start {
-			r.uncommitted++
-		}
+	}
+	if waits(p) {
+		r.uncommitted++
 	}
 	if p.Lag > 0 && !p.TimeLag.Known {
 		r.undated++

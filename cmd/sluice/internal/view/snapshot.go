@@ -135,7 +135,7 @@ func (f Filter) Of(s *monitor.Snapshot) Snapshot {
 		out.Problems = append(out.Problems, Problem{p.What, p.Err.Error()})
 	}
 	for i := range s.Groups {
-		if g, ok := f.groupOf(&s.Groups[i]); ok {
+		if g, ok := f.groupOf(s, &s.Groups[i]); ok {
 			out.Groups = append(out.Groups, g)
 		}
 	}
@@ -149,13 +149,13 @@ func (f Filter) Of(s *monitor.Snapshot) Snapshot {
 	return out
 }
 
-func (f Filter) groupOf(g *monitor.Group) (out Group, ok bool) {
+func (f Filter) groupOf(s *monitor.Snapshot, g *monitor.Group) (out Group, ok bool) {
 	if !f.group(g.ID) {
 		return out, false
 	}
 	out = Group{
 		Group: g.ID, Type: g.Type, ProtocolType: g.ProtocolType, Protocol: g.Protocol, State: g.State, Coordinator: g.Coordinator,
-		Status: g.Status.String(), Lag: g.Lag, TimeLag: timeLag(g.TimeLag), AsOf: at(g.AsOf), Error: text(g.Err), Topics: f.rows(g),
+		Status: g.Status.String(), Lag: g.Lag, TimeLag: timeLag(g.TimeLag), AsOf: at(g.AsOf), Error: text(g.Err), Topics: f.rows(s, g),
 	}
 	if g.Described {
 		n := len(g.Members)

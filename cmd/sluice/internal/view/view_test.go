@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -267,6 +268,52 @@ func TestLimitOfWhatCannotBeSeen(t *testing.T) {
 	}
 	if got := (Limit{true, 5, -1}).Exceeded(Filter{OneLook: true, Group: regexp.MustCompile("workers")}.Of(s)); got != nil {
 		t.Errorf("a group that reads nothing has a lag: %q", got)
+	}
+}
+
+// Partitions that came while a group was down have neither a commit nor a member: what is in them counts all the same.
+func TestPartitionsThatNobodyHas(t *testing.T) {
+	t.Parallel()
+	row := func(n int32) monitor.Partition {
+		return monitor.Partition{Topic: "orders", Partition: n, Owner: -1, Commit: 5, End: 5, Stable: 5, Readable: 5, TimeLag: monitor.TimeLag{Known: true}}
+	}
+	logs := func(ends ...int64) (all []monitor.Log) {
+		for n, end := range ends {
+			all = append(all, monitor.Log{Partition: int32(n), End: end, Stable: end})
+		}
+		return all
+	}
+	away := logs(5, 5, 5)
+	away[2].Start, away[2].End, away[2].Err = -1, -1, errors.New("broker 2 does not answer")
+	for name, x := range map[string]struct {
+		rows          []monitor.Partition
+		logs          []monitor.Log
+		status, limit string
+		partitions    []int32
+		uncommitted   int
+	}{
+		"none":                 {[]monitor.Partition{row(0), row(1)}, logs(5, 5), "OK", "", []int32{0, 1}, 0},
+		"added at the end":     {[]monitor.Partition{row(0), row(1)}, logs(5, 5, 9, 7), "NO COMMIT", "2 of its partitions have records and no commit", []int32{0, 1, 2, 3}, 2},
+		"between":              {[]monitor.Partition{row(1), row(3)}, logs(1, 5, 0, 5), "NO COMMIT", "1 of its partitions has records and no commit", []int32{0, 1, 2, 3}, 2},
+		"empty ones":           {[]monitor.Partition{row(1)}, logs(0, 5, 0), "OK", "", []int32{0, 1, 2}, 2},
+		"out of sight":         {[]monitor.Partition{row(0), row(1)}, away, "UNSEEN", "broker 2 does not answer", []int32{0, 1, 2}, 1},
+		"a topic that is gone": {[]monitor.Partition{row(0), row(1)}, nil, "OK", "", []int32{0, 1}, 0},
+	} {
+		s := &monitor.Snapshot{Groups: []monitor.Group{{ID: "billing", Partitions: append(x.rows, monitor.Partition{Topic: "other", Commit: 1, End: 1})}}}
+		if x.logs != nil {
+			s.Topics = []monitor.Topic{{Name: "orders", Partitions: x.logs}}
+		}
+		got := Filter{OneLook: true, Partitions: true}.Of(s)
+		var numbers []int32
+		r := got.Groups[0].Topics[0]
+		for _, p := range r.Partitions {
+			numbers = append(numbers, p.Partition)
+		}
+		limit := strings.Join(Limit{true, 0, -1}.Exceeded(got), "")
+		if r.Status != x.status || !slices.Equal(numbers, x.partitions) || r.Uncommitted != x.uncommitted || len(got.Groups[0].Topics) != 2 ||
+			(limit == "") != (x.limit == "") || !strings.Contains(limit, x.limit) {
+			t.Errorf("%s: %s %q %+v", name, r.Status, limit, r)
+		}
 	}
 }
 
