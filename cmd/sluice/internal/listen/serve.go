@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"github.com/sluice-go/sluice/cmd/sluice/internal/yamlfile"
 	"github.com/sluice-go/sluice/internal/fold"
 )
 
@@ -46,7 +47,7 @@ func (o Options) Serve(ctx context.Context, handler http.Handler, logger *slog.L
 		defer listener.Close() // exporter-toolkit leaves it open where the file has become wrong
 		config := &web.FlagConfig{WebConfigFile: &o.Config, WebListenAddresses: &[]string{o.Address}}
 		if err := web.Serve(listener, server, config, slog.New(toolkitLog{logger.Handler()})); !errors.Is(err, http.ErrServerClosed) {
-			logger.Error("nobody can ask any more", "err", redact(err.Error()))
+			logger.Error("nobody can ask any more", "err", yamlfile.Unquote(err.Error()))
 		}
 	}()
 	if !rules.tls && !loopback(o.Address) {

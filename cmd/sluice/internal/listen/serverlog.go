@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+
+	"github.com/sluice-go/sluice/cmd/sluice/internal/yamlfile"
 )
 
 // serverLog logs what net/http has to say: of callers that do not speak TLS, of handlers that panic.
@@ -14,7 +16,7 @@ var withCaller = regexp.MustCompile(`(?s)^(.* (?:from|serving)) (\S+): (.*)$`)
 
 // Handle implements slog.Handler. The caller's address is an attribute of its own, so that equal lines are equal.
 func (h serverLog) Handle(ctx context.Context, r slog.Record) error {
-	text, level := redact(r.Message), slog.LevelWarn
+	text, level := yamlfile.Unquote(r.Message), slog.LevelWarn
 	if strings.Contains(text, "panic") {
 		level = slog.LevelError
 	}
@@ -39,7 +41,7 @@ func (h toolkitLog) Enabled(ctx context.Context, level slog.Level) bool {
 func (h toolkitLog) Handle(ctx context.Context, r slog.Record) error {
 	safe := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
 	r.Attrs(func(a slog.Attr) bool {
-		safe.AddAttrs(slog.String(a.Key, redact(a.Value.String())))
+		safe.AddAttrs(slog.String(a.Key, yamlfile.Unquote(a.Value.String())))
 		return true
 	})
 	return h.Handler.Handle(ctx, safe)

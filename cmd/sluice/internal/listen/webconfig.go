@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.yaml.in/yaml/v4"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/sluice-go/sluice/cmd/sluice/internal/yamlfile"
 )
 
 // rules are what a web configuration has callers show.
@@ -31,7 +32,7 @@ func readRules(file string) (r rules, err error) {
 	}
 	var c web.Config
 	if err := yaml.Unmarshal(text, &c); err != nil {
-		return r, fmt.Errorf("--listen-config %s: %s", file, redact(err.Error()))
+		return r, fmt.Errorf("--listen-config %s: %s", file, yamlfile.Unquote(err.Error()))
 	}
 	r.users, r.tls = make(map[string]string, len(c.Users)), c.TLSConfig.IsEnabled()
 	for name, hash := range c.Users {
@@ -54,13 +55,7 @@ func readRules(file string) (r rules, err error) {
 // validate finds what else is wrong with a web configuration.
 func validate(file string) error {
 	if err := web.Validate(file); err != nil {
-		return fmt.Errorf("--listen-config %s: %w", file, errors.New(redact(err.Error())))
+		return fmt.Errorf("--listen-config %s: %w", file, errors.New(yamlfile.Unquote(err.Error())))
 	}
 	return nil
 }
-
-// quoted is what YAML's libraries quote of a file. A value may have quotes and line breaks of its own.
-var quoted = regexp.MustCompile("(?s)`.*`")
-
-// redact leaves out of an error what it quotes of a file with secrets.
-func redact(text string) string { return quoted.ReplaceAllLiteralString(text, "`…`") }

@@ -37,6 +37,9 @@ func TestAWrongFileTellsNoSecret(t *testing.T) {
 		"no YAML":            "basic_auth_users: {app: hunter2hunter2\n",
 		"a tab":              "basic_auth_users:\n\tapp: hunter2hunter2\n",
 		"a tag":              "basic_auth_users: !!int hunter2hunter2\n",
+		"a reference":        "basic_auth_users: {app: *hunter2hunter2}\n",
+		"two references":     "basic_auth_users: {app: *hunter2hunter2, more: *hunter2}\n",
+		"a circle":           "basic_auth_users: &hunter2hunter2 {app: *hunter2hunter2}\n",
 		"a plain key":        "tls_server_config: {cert: hunter2hunter2, key: hunter2hunter2}\n",
 	} {
 		told := func(what, s string) {

@@ -3,6 +3,7 @@ package yamlfile
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -50,14 +51,25 @@ func (ps Problems) sorted() Problems {
 	return ps
 }
 
-// syntaxProblems translates what the YAML library says. Its messages name tokens, and quote no value but that of a reference.
+var (
+	quoted    = regexp.MustCompile("(?s)`.*`")
+	reference = regexp.MustCompile("(?s)unknown anchor '.*' referenced")
+	circle    = regexp.MustCompile("(?s)anchor '.*' value contains itself")
+)
+
+// Unquote leaves out of what a YAML library says what it quotes of a file with secrets: a value, which may have quotes and line breaks of
+// its own, and a reference, which may be a password that begins with a star.
+func Unquote(text string) string {
+	text = quoted.ReplaceAllLiteralString(text, "`…`")
+	text = reference.ReplaceAllLiteralString(text, "nothing is named so with a &; put text that begins with * in quotes")
+	return circle.ReplaceAllLiteralString(text, "what is named with a & contains itself")
+}
+
+// syntaxProblems translates what the YAML library says. Its messages name tokens.
 func syntaxProblems(file string, err error) Problems {
 	var out Problems
 	add := func(e *yaml.LoadError) {
-		message := strings.TrimPrefix(e.Message, "yaml: ")
-		if strings.HasPrefix(message, "unknown anchor ") { // it may be a password that begins with a star
-			message = "nothing is named so with a &; put text that begins with * in quotes"
-		}
+		message := Unquote(strings.TrimPrefix(e.Message, "yaml: "))
 		switch message {
 		case "no documents in stream":
 			message = "the file is empty"
