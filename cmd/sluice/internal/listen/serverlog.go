@@ -9,22 +9,38 @@ import (
 	"github.com/sluice-go/sluice/cmd/sluice/internal/yamlfile"
 )
 
-// serverLog logs what net/http has to say: of callers that do not speak TLS, of handlers that panic.
+// serverLog logs what net/http has to say: of callers that do not speak TLS, of handlers that panic. Equal lines are folded, and what of a
+// line is the caller's own must not make it another one: a caller who shows nothing could fill the log.
 type serverLog struct{ slog.Handler }
 
-var withCaller = regexp.MustCompile(`(?s)^(.* (?:from|serving)) (\S+): (.*)$`)
+var (
+	withCaller = regexp.MustCompile(`(?s)^(.* (?:from|serving)) (\S+): (.*)$`)
+	words      = regexp.MustCompile(`^(?:x509: |http2: )?[A-Za-z' :-]*`)
+)
 
-// Handle implements slog.Handler. The caller's address is an attribute of its own, so that equal lines are equal.
+// whyBytes of what a caller brings about are logged.
+const whyBytes = 300
+
+// Handle implements slog.Handler. err is what Go's libraries have words for, so that there are few; why is all of it.
 func (h serverLog) Handle(ctx context.Context, r slog.Record) error {
-	text, level := yamlfile.Unquote(r.Message), slog.LevelWarn
-	if strings.Contains(text, "panic") {
-		level = slog.LevelError
-	}
-	line := slog.NewRecord(r.Time, level, "a request could not be answered", r.PC)
+	text := yamlfile.Unquote(r.Message)
+	line := slog.NewRecord(r.Time, slog.LevelWarn, "a request could not be answered", r.PC)
+	what, caller, why := "", "", text
 	if parts := withCaller.FindStringSubmatch(text); parts != nil {
-		line.AddAttrs(slog.String("err", parts[1]+" a caller: "+parts[3]), slog.String("caller", parts[2]))
+		what, caller, why = parts[1]+" a caller", parts[2], parts[3]
+	}
+	if strings.Contains(text, "panic") {
+		line.Level = slog.LevelError
 	} else {
-		line.AddAttrs(slog.String("err", text))
+		if what != "" {
+			what += ": "
+		}
+		what = strings.TrimRight(what+words.FindString(why), " :")
+		why = strings.ToValidUTF8(why[:min(len(why), whyBytes)], "")
+	}
+	line.AddAttrs(slog.String("err", what), slog.String("why", why))
+	if caller != "" {
+		line.AddAttrs(slog.String("caller", caller))
 	}
 	return h.Handler.Handle(ctx, line)
 }

@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -18,6 +20,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/fold"
 )
 
 // No error tells a secret, whatever is wrong with the file that holds it, nor does the log when it becomes so.
@@ -295,11 +299,33 @@ func TestWhatTheServerSays(t *testing.T) {
 		t.Errorf("%d lines:\n%s", n, got)
 	}
 	var log strings.Builder
+	h := fold.New(slog.NewTextHandler(&log, nil))
+	const each = 100
+	for n := range each {
+		for _, why := range []string{
+			`tls: client requested unsupported application protocols (["x%d"])`, `tls: client requested unsupported application protocols ["x%d"]`,
+			"read tcp 127.0.0.1:9308->10.0.0.1:%d: read: connection reset by peer", "tls: client offered only unsupported versions: [%x]",
+			"x509: certificate has expired or is not yet valid: current time 2026-11-28T11:00:00.%dZ is after 2026-01-01",
+		} {
+			said := slog.NewRecord(time.Now(), slog.LevelError, fmt.Sprintf("http: TLS handshake error from 10.0.0.1:%d: "+why, n, n), 0)
+			other := slog.NewRecord(time.Now(), slog.LevelError, fmt.Sprintf("http2: server: error reading preface from client 10.0.0.1:%d: EOF", n), 0)
+			panicked := slog.NewRecord(time.Now(), slog.LevelError, fmt.Sprintf("http: panic serving 10.0.0.1:%d: x%d\ngoroutine %d", n, n, n), 0)
+			if err := errors.Join(serverLog{h}.Handle(t.Context(), said), serverLog{h}.Handle(t.Context(), other), serverLog{h}.Handle(t.Context(), panicked)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h.Flush()
+	if n := strings.Count(log.String(), "\n"); n != 6*11 || strings.Count(log.String(), " repeated=") != 6 ||
+		!strings.Contains(log.String(), `err="http: TLS handshake error from a caller: tls: client requested unsupported application protocols" why=`) {
+		t.Errorf("%d lines:\n%s", n, &log)
+	}
+	log.Reset()
 	panicked := slog.NewRecord(time.Now(), slog.LevelWarn, "http: panic serving [::1]:5: nil map\ngoroutine 1", 0)
 	if err := (serverLog{slog.NewTextHandler(&log, nil)}).Handle(t.Context(), panicked); err != nil {
 		t.Fatal(err)
 	}
-	if got := log.String(); !strings.Contains(got, `level=ERROR msg="a request could not be answered" err="http: panic serving a caller: nil map\ngoroutine 1" caller=[::1]:5`) {
+	if got := log.String(); !strings.Contains(got, `level=ERROR msg="a request could not be answered" err="http: panic serving a caller" why="nil map\ngoroutine 1" caller=[::1]:5`) {
 		t.Error(got)
 	}
 }
