@@ -191,6 +191,12 @@ var (
 	ErrNoPartition = errors.New("no such partition any more")
 )
 
+// Unseen tells whether the last round did not see all of it: then it is as it was, as far as it was ever known. What is wrong with a commit
+// that was seen leaves nothing unseen.
+func (p *Partition) Unseen() bool {
+	return p.Err != nil && !errors.Is(p.Err, ErrBeyondEnd) && !errors.Is(p.Err, ErrNoPartition)
+}
+
 // Margin is how many records retention may delete before it reaches those that the group has not handled, and which share of the log its
 // lag is: at 1, retention deletes what was not handled. ok is false where an offset is not known.
 func (p *Partition) Margin() (records int64, share float64, ok bool) {

@@ -22,7 +22,7 @@ type spot struct {
 
 // places are where groups have partitions that are bad, as far as the round saw them.
 func places(s *monitor.Snapshot, bad func(*monitor.Group, *monitor.Partition) bool) []spot {
-	return spots(s, func(g *monitor.Group, p *monitor.Partition) bool { return !unseen(p) && bad(g, p) })
+	return spots(s, func(g *monitor.Group, p *monitor.Partition) bool { return !p.Unseen() && bad(g, p) })
 }
 
 // spots are where groups have partitions of which something holds.

@@ -1,7 +1,6 @@
 package alert
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -27,11 +26,6 @@ func trouble(s *monitor.Snapshot, what string) bool {
 	return slices.ContainsFunc(s.Problems, func(p monitor.Problem) bool { return p.What == what })
 }
 
-// unseen tells whether a round did not see a row: what is not known of it is as it was.
-func unseen(p *monitor.Partition) bool {
-	return p.Err != nil && !errors.Is(p.Err, monitor.ErrBeyondEnd) && !errors.Is(p.Err, monitor.ErrNoPartition)
-}
-
 // visible tells whether a snapshot can say that something is over: whether it saw all of the group and the topic that an alert is about.
 // What is not there any more was seen to be gone.
 func visible(s *monitor.Snapshot, group, topic string) bool {
@@ -49,7 +43,7 @@ func visible(s *monitor.Snapshot, group, topic string) bool {
 		return false
 	}
 	for i := range g.Partitions {
-		if p := &g.Partitions[i]; (topic == "" || p.Topic == topic) && unseen(p) {
+		if p := &g.Partitions[i]; (topic == "" || p.Topic == topic) && p.Unseen() {
 			return false
 		}
 	}

@@ -137,7 +137,7 @@ func statusOf(cluster string, g *monitor.Group, away error, all bool) groupStatu
 			continue
 		}
 		status, watched := p.Status, p.Watched
-		if away != nil || p.Err != nil {
+		if away != nil || p.Unseen() {
 			watched, unseen = 0, true
 			if status == monitor.OK {
 				status = monitor.Unknown
@@ -187,7 +187,7 @@ func unseen(g *monitor.Group, away error) error {
 		return away
 	}
 	for i := range g.Partitions {
-		if p := &g.Partitions[i]; p.Err != nil {
+		if p := &g.Partitions[i]; p.Unseen() {
 			return fmt.Errorf("%s[%d]: %w", p.Topic, p.Partition, p.Err)
 		}
 	}

@@ -78,6 +78,11 @@ func TestWhatCannotBeSeen(t *testing.T) {
 			p := &g.Partitions[0]
 			p.Commit, p.Lag, p.Status, p.Err = -1, -1, monitor.Unknown, away
 		}, http.StatusOK, "NOTFOUND", "NOTFOUND", 0.5, 0, 1, "not all of it can be seen: orders[0]: broker 2 does not answer"},
+		"a commit beyond the end was seen": {func(_ *monitor.Snapshot, g *monitor.Group) {
+			g.Partitions[0].Err = fmt.Errorf("commit 12 is %w", monitor.ErrBeyondEnd)
+		}, http.StatusOK, "OK", "OK", 1, 1, 0, "consumer status returned"},
+		"a partition that is gone was, too": {func(_ *monitor.Snapshot, g *monitor.Group) { g.Partitions[0].Err = monitor.ErrNoPartition },
+			http.StatusOK, "OK", "OK", 1, 1, 0, "consumer status returned"},
 		"what stood still when it was seen last": {func(_ *monitor.Snapshot, g *monitor.Group) {
 			g.Partitions[0].Status, g.Err = monitor.Stall, away
 		}, http.StatusOK, "ERR", "STALL", 0, 0, 2, "not all of it can be seen: broker 2 does not answer"},
