@@ -188,6 +188,34 @@ func TestNothingIsToldTwice(t *testing.T) {
 	}
 }
 
+// A partition that cannot be seen is told as it was, and counted as one that cannot; one with a commit beyond its end is seen well enough, and so is
+// one that is gone.
+func TestPartitionsThatAreNotAsTheyShouldBe(t *testing.T) {
+	t.Parallel()
+	row := func(n int32, lag int64, err error) monitor.Partition {
+		return monitor.Partition{Topic: "orders", Partition: n, Commit: 9, End: 9 + lag, Readable: 9 + lag, Lag: lag, Drain: -1, Err: err}
+	}
+	s := &monitor.Snapshot{Round: 2, At: at(0), Groups: []monitor.Group{
+		{ID: "billing", AsOf: at(0), Partitions: []monitor.Partition{
+			row(0, 5, nil), row(1, 7, errors.New("broker 2 does not answer")), row(2, 0, fmt.Errorf("commit 9 is %w", monitor.ErrBeyondEnd)),
+			row(3, 1, monitor.ErrNoPartition), row(4, -1, monitor.ErrNoPartition),
+		}},
+		{ID: "well", AsOf: at(0), Partitions: []monitor.Partition{row(0, 5, nil)}},
+	}}
+	text := page(t, of(s, Config{})).Body.String()
+	for name, want := range map[string]string{"lag_records": "13", "unseen_partitions": "2", "beyond_end_partitions": "1"} {
+		line := "\nsluice_monitor_group_" + name + `{group="billing",topic="orders"} ` + want + "\n"
+		if !strings.Contains(text, line) {
+			t.Errorf("no %q in\n%s", line, text)
+		}
+	}
+	for _, name := range []string{"unseen_partitions", "beyond_end_partitions"} {
+		if strings.Contains(text, name+`{group="well"`) {
+			t.Errorf("%s of a group that is well:\n%s", name, text)
+		}
+	}
+}
+
 // Anybody may call a group what they like.
 func TestNamesBreakNothing(t *testing.T) {
 	t.Parallel()

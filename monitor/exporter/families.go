@@ -104,7 +104,7 @@ var groupFamilies = []family{
 	},
 	byGroup("group_members", "Members; absent where they are not known.",
 		func(g *groupRow) (float64, bool) { return float64(len(g.Members)), g.Described }),
-	byGroup("group_unseen", "1 while the group's commits cannot be seen: its series are as they were. Absent else.",
+	byGroup("group_unseen", "1 while the group's commits or members cannot be seen: its series are as they were. Absent else.",
 		func(g *groupRow) (float64, bool) { return 1, g.Err != nil }),
 	byGroup("group_last_seen_timestamp_seconds", "When the group's commits were last seen, in Unix time.",
 		func(g *groupRow) (float64, bool) { return unix(g.AsOf) }),
@@ -136,7 +136,10 @@ var groupTopicFamilies = []family{
 			"not committed a round later.", counter, func(t *groupTopic) (float64, bool) { return float64(t.lost), t.seen }),
 	byGroupTopic("group_uncommitted_partitions", "Partitions that a member has, and the group has no commit of; absent without any.", gauge,
 		func(t *groupTopic) (float64, bool) { return float64(t.uncommitted), t.uncommitted > 0 }),
-	byGroupTopic("group_unseen_partitions", "Partitions whose lag cannot be seen; absent without any.", gauge,
+	byGroupTopic("group_beyond_end_partitions",
+		"Partitions with a commit beyond the end of the log, which went back or was made again; absent without any.",
+		gauge, func(t *groupTopic) (float64, bool) { return float64(t.beyond), t.beyond > 0 }),
+	byGroupTopic("group_unseen_partitions", "Partitions that cannot be seen: what is told of them is as it was; absent without any.", gauge,
 		func(t *groupTopic) (float64, bool) { return float64(t.unseen), t.unseen > 0 }),
 }
 

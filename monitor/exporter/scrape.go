@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -39,6 +40,7 @@ type groupTopic struct {
 	gone, lost  int64
 	share       float64 // -1 not known
 	uncommitted int
+	beyond      int // partitions with a commit beyond the log's end
 	unseen      int
 	partitions  []partitionRow
 }
@@ -120,11 +122,15 @@ func (s *scrape) groupTopics(g *groupRow, cfg Config) {
 
 func (t *groupTopic) add(p *monitor.Partition) {
 	t.status = t.status.Worse(p.Status)
-	switch {
-	case p.Lag >= 0:
+	if p.Lag >= 0 {
 		t.seen = true
 		t.lag += p.Lag
-	case p.Err != nil:
+	}
+	switch {
+	case p.Err == nil || errors.Is(p.Err, monitor.ErrNoPartition) && p.Lag >= 0:
+	case errors.Is(p.Err, monitor.ErrBeyondEnd):
+		t.beyond++
+	default: // what is told of it is as it was, if anything is
 		t.unseen++
 	}
 	if p.Err == nil && p.Commit < 0 {

@@ -52,7 +52,7 @@ func TestDashboardsShowSomething(t *testing.T) {
 	if err != nil || len(files) < 2 {
 		t.Fatal(files, err)
 	}
-	target, stop := demo(t)
+	target, stop := demo(t, exporter.Config{})
 	defer stop()
 	p := servers.StartPrometheus(t, target)
 	for _, file := range files {
@@ -110,7 +110,7 @@ func answered(t *testing.T, p *servers.Prometheus, what, expression string) {
 
 // demo is where the metrics of an app that handles what comes are, of one that catches up slowly, and of a monitor, until stop, which the
 // test calls before it returns.
-func demo(t *testing.T) (target string, stop func()) {
+func demo(t *testing.T, cfg exporter.Config) (target string, stop func()) {
 	t.Helper()
 	c := bubble.Start(t, map[string]int32{"orders": 2, "orders.dlq": 1})
 	const backlog = 30_000
@@ -159,7 +159,7 @@ func demo(t *testing.T) (target string, stop func()) {
 			t.Errorf("Run: %v", err)
 		}
 	})
-	all := prometheus.Gatherers{registry, exporter.New(m.Snapshot, exporter.Config{})}
+	all := prometheus.Gatherers{registry, exporter.New(m.Snapshot, cfg)}
 	page := httptest.NewServer(promhttp.HandlerFor(all, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
 	return page.Listener.Addr().String(), func() {
 		page.Close()
