@@ -145,16 +145,13 @@ func TestWhatHooksAddIsCountedByTopicAndForgotten(t *testing.T) {
 		for range 3 {
 			batches() // one is refused
 		}
-		if got := batches(); got > 50 {
+		if got := batches(); got > n/2 { // a batch for each record, if they counted
 			t.Errorf("after large headers of another topic's record %d records go in %d batches", n, got)
 		}
 		hook.once.Store(true)
 		batches()
-		if got := batches(); got < 150 {
-			t.Errorf("a large header is not counted for the next records: %d batches", got)
-		}
 		time.Sleep(61 * time.Second) // it is asked again
-		if got := batches(); got > 50 {
+		if got := batches(); got > n/2 {
 			t.Errorf("a large header is counted for ever: %d batches", got)
 		}
 		m.leave(t)
